@@ -1,0 +1,362 @@
+/* varve.h: the public interface of Varve, an embedded ordered key-value database.
+ *
+ * Read this file from top to bottom: it is ordered as a lesson.
+ *
+ *   1. Types and results      4. Iterators and counting    7. Care: compact, verify, backup, stats
+ *   2. Open and close         5. Snapshots                 8. Hosts without threads
+ *   3. Put, get, delete,      6. Keyspaces
+ *      batches, sync
+ *
+ * The shortest program:
+ *
+ *     varve_db *db = NULL;
+ *     if (varve_open("./my_database", NULL, &db) < 0) { puts(varve_errmsg(NULL)); return 1; }
+ *     varve_put(db, VARVE_STR("user:1"), VARVE_STR("Alice"), NULL);
+ *     varve_value value;
+ *     if (varve_get(db, VARVE_STR("user:1"), NULL, &value) == VARVE_OK) {
+ *       fwrite(value.data, 1, value.size, stdout);
+ *       varve_value_release(&value);
+ *     }
+ *     varve_close(db);
+ *
+ * Threads: a database, a keyspace and a snapshot may be used from many threads at once; a batch and an
+ * iterator belong to one thread at a time. Readers never wait for writers.
+ *
+ * Limits: a key has 1 to 65,536 bytes, a value 0 to 2^30 bytes (1 GiB), a batch up to 2^31 - 1 bytes in all
+ * (in 32-bit hosts what memory allows). Keys are ordered as unsigned bytes, the shorter first on a tie.
+ */
+#ifndef VARVE_H
+#define VARVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VARVE_VERSION "0.1.0"
+
+#ifndef VARVE_API
+#if defined(__GNUC__) && !defined(VARVE_STATIC)
+#define VARVE_API __attribute__((visibility("default")))
+#else
+#define VARVE_API
+#endif
+#endif
+
+/* ---- 1. Types and results ------------------------------------------------------------------------- */
+
+/* What every call returns: 0 = done, > 0 = an expected outcome, < 0 = a failure that varve_errmsg explains.
+ * X(name, number, text). The JavaScript codes are generated from this list ("ERR_DB_" and the name). */
+#define VARVE_STATUS_MAP(X)                                                                                    \
+  X(OK, 0, "success")                                                                                          \
+  X(NOTFOUND, 1, "no such key")                                                                                \
+  X(ROW, 2, "a row is ready")                                                                                  \
+  X(DONE, 3, "no more rows")                                                                                   \
+  X(CONFLICT, 4, "another transaction changed what this one read or wrote; run it again")                      \
+  X(NOMEM, -1, "out of memory")                                                                                \
+  X(INVALID, -2, "a call was made with an argument that it does not take")                                     \
+  X(KEY_EMPTY, -3, "a key must have at least one byte")                                                        \
+  X(KEY_TOO_LARGE, -4, "a key may have at most 65,536 bytes")                                                  \
+  X(VALUE_TOO_LARGE, -5, "a value may have at most 1 GiB")                                                     \
+  X(NOT_DATABASE, -6, "the path holds something that is not a Varve database")                                 \
+  X(NEWER_FORMAT, -7, "the database was written by a newer version of Varve")                                  \
+  X(CORRUPT, -8, "a file breaks its format or fails its checksum")                                             \
+  X(IO, -9, "the operating system reported an I/O error")                                                      \
+  X(FULL, -10, "the disk or quota is full")                                                                    \
+  X(READONLY, -11, "the database is open for reading only")                                                    \
+  X(LOCKED, -12, "another process has the database open")                                                      \
+  X(CLOSED, -13, "the handle was closed")                                                                      \
+  X(MISSING, -14, "there is no database at the path")                                                          \
+  X(EXISTS, -15, "there is a database at the path already")                                                    \
+  X(LIMIT, -16, "a limit of the engine was reached")                                                           \
+  X(UNSUPPORTED, -17, "this host cannot do that")                                                              \
+  X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again")                 \
+  X(BUSY, -19, "iterators, snapshots or values of the database are still open")                                \
+  X(ABORTED, -20, "the caller's callback asked to stop")                                                       \
+  X(INTERNAL, -21, "a promise of the engine does not hold; please report this")
+
+enum varve_status {
+#define VARVE_STATUS_ENUM(name, number, text) VARVE_##name = (number),
+  VARVE_STATUS_MAP(VARVE_STATUS_ENUM)
+#undef VARVE_STATUS_ENUM
+};
+
+#define VARVE_KEY_SIZE_MAX 65536u
+#define VARVE_VALUE_SIZE_MAX (1u << 30)
+#define VARVE_KEYSPACE_NAME_MAX 255u
+#define VARVE_LEVELS_MAX 8
+
+typedef struct varve_db varve_db;
+typedef struct varve_keyspace varve_keyspace;
+typedef struct varve_snapshot varve_snapshot;
+typedef struct varve_batch varve_batch;
+typedef struct varve_iter varve_iter;
+
+/* Bytes that somebody else owns. `data` may be NULL when size is 0. */
+typedef struct varve_slice {
+  const void *data;
+  size_t size;
+} varve_slice;
+
+/* A value found by varve_get: borrowed from the database until varve_value_release. Small or large, nothing
+ * was copied to make it: the bytes are where the engine has them, and `pin` keeps them there. */
+typedef struct varve_value {
+  const void *data;
+  size_t size;
+  void *pin;
+} varve_value;
+
+/* The bytes of a string literal, or of a NUL-terminated string `s`. */
+#define VARVE_STR(s) varve_str(s)
+static inline varve_slice varve_str(const char *s) {
+  varve_slice slice = {s, 0};
+  while (s != NULL && s[slice.size] != '\0') slice.size++;
+  return slice;
+}
+
+/* "1.2.3" of the library that is linked, which may differ from VARVE_VERSION of the header. */
+VARVE_API const char *varve_version(void);
+
+/* The name of a status ("NOTFOUND"), or "UNKNOWN". Static storage. */
+VARVE_API const char *varve_status_name(int status);
+
+/* What went wrong in the calling thread's last failed call: one sentence with the file, the offset or the
+ * size at fault and what to do about it. `db` may be NULL (after a failed varve_open).
+ * Borrowed until the same thread's next failed call. Never NULL. */
+VARVE_API const char *varve_errmsg(const varve_db *db);
+
+/* ---- 2. Open and close ---------------------------------------------------------------------------- */
+
+/* When a commit counts as done.
+ *   RELAXED  an acknowledged commit survives the death of the process; it reaches stable storage within
+ *            sync_interval_ms, or at varve_sync, and a power cut loses at most that tail, never a hole.
+ *   STRICT   an acknowledged commit is on stable storage (one fdatasync for all commits waiting). */
+typedef enum varve_durability {
+  VARVE_DURABILITY_DEFAULT = 0, /* in a write: what the database was opened with; at open: RELAXED */
+  VARVE_RELAXED = 1,
+  VARVE_STRICT = 2
+} varve_durability;
+
+typedef enum varve_compression {
+  VARVE_COMPRESSION_DEFAULT = 0, /* LZ4 */
+  VARVE_COMPRESSION_NONE = 1,
+  VARVE_COMPRESSION_LZ4 = 2 /* blocks below level 1 that become at least 12 % smaller */
+} varve_compression;
+
+/* How to open a database. Zero in any field means the default, so `varve_options o = {0};` is complete.
+ * Sizes are bytes and are clamped to what the engine can work with. */
+typedef struct varve_options {
+  bool read_only;      /* change nothing, not even the log; needs an existing database */
+  bool must_exist;     /* fail with MISSING rather than create */
+  bool must_not_exist; /* fail with EXISTS rather than open */
+  bool no_thread;      /* no background thread: commits pay for the work, and varve_work does more */
+  varve_durability durability;
+  varve_compression compression;
+  uint32_t sync_interval_ms; /* RELAXED: longest time until stable storage. Default 100 */
+  uint32_t lock_wait_ms;     /* how long to wait for another process to close. Default 0 */
+  uint64_t memory_bytes;     /* bound on all memory the engine takes. Default 128 MiB, WebAssembly 32 MiB */
+  uint64_t memtable_bytes;   /* size of one memtable. Default 16 MiB, WebAssembly 4 MiB; at most memory / 4 */
+  uint32_t table_bytes;      /* target size of a table below level 0. Default 8 MiB, WebAssembly 2 MiB */
+  uint32_t block_bytes;      /* target size of a block. Default 4 KiB */
+  uint32_t bloom_bits;       /* filter bits a key. Default 10; 1 switches filters off */
+  uint32_t l0_runs;          /* level 0 runs that start a compaction. Default 4, at most 8 */
+  uint32_t level_fanout;     /* how much larger each level is than the one above. Default 10 */
+  bool no_mmap;              /* read tables through the block cache even where they could be mapped */
+  uint64_t reserved[4];      /* zero */
+} varve_options;
+
+/* Opens the database at `path`, creating it when there is none. A path of ":memory:" is a database in memory,
+ * gone at close. `options` may be NULL. On failure *db is NULL and there is nothing to close.
+ * Errors: MISSING, EXISTS, NOT_DATABASE, NEWER_FORMAT, LOCKED (the message names the holder), CORRUPT, IO, FULL,
+ * READONLY, NOMEM, INVALID. */
+VARVE_API int varve_open(const char *path, const varve_options *options, varve_db **db);
+
+/* Closes the database; NULL is allowed. What was committed is safe whatever this returns. Fails with BUSY, and
+ * leaves the database open, while iterators, snapshots or unreleased values exist. After it, calls with
+ * the handle fail with CLOSED for as long as the handle is remembered (the last 64 of a process are). */
+VARVE_API int varve_close(varve_db *db);
+
+/* ---- 3. Put, get, delete, batches, sync ----------------------------------------------------------- */
+
+typedef struct varve_write_options {
+  varve_durability durability; /* DEFAULT = as opened */
+  varve_keyspace *keyspace;    /* NULL = the default keyspace. Ignored by varve_write: a batch names its own */
+} varve_write_options;
+
+typedef struct varve_read_options {
+  const varve_snapshot *snapshot; /* NULL = the latest committed state */
+  varve_keyspace *keyspace;       /* NULL = the default keyspace */
+} varve_read_options;
+
+/* Stores `value` under `key`, over what was there. `options` may be NULL. Key and value are copied.
+ * Errors: KEY_EMPTY, KEY_TOO_LARGE, VALUE_TOO_LARGE, READONLY, FULL, IO, FAILED, NOMEM, CLOSED, INVALID. */
+VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const varve_write_options *options);
+
+/* Removes `key`. It is no error when there is none. Errors as varve_put. */
+VARVE_API int varve_delete(varve_db *db, varve_slice key, const varve_write_options *options);
+
+/* Removes every key with begin <= key < end, in time that does not depend on how many there are. An empty `end`
+ * (size 0) means the end of the keyspace, an empty `begin` its start. A range with begin >= end removes nothing.
+ * Errors as varve_put. */
+VARVE_API int varve_delete_range(varve_db *db, varve_slice begin, varve_slice end, const varve_write_options *options);
+
+/* Finds the value of `key`: OK and *value, or NOTFOUND. On OK call varve_value_release when done with it.
+ * Errors: CORRUPT (names file and offset), IO, KEY_EMPTY, KEY_TOO_LARGE, NOMEM, CLOSED, INVALID. */
+VARVE_API int varve_get(varve_db *db, varve_slice key, const varve_read_options *options, varve_value *value);
+
+/* OK or NOTFOUND, without the value. Errors as varve_get. */
+VARVE_API int varve_has(varve_db *db, varve_slice key, const varve_read_options *options);
+
+/* Gives a value back; the struct is emptied. A value with no pin, or NULL, is allowed. */
+VARVE_API void varve_value_release(varve_value *value);
+
+/* A batch is a list of changes that become visible and durable together, in their order, or not at all. */
+VARVE_API int varve_batch_create(varve_batch **batch);
+VARVE_API void varve_batch_destroy(varve_batch *batch); /* NULL is allowed */
+VARVE_API void varve_batch_clear(varve_batch *batch);   /* keeps its memory for the next use */
+
+/* Add one change. `keyspace` may be NULL (the default one). Key and value are copied.
+ * Errors: KEY_EMPTY, KEY_TOO_LARGE, VALUE_TOO_LARGE, LIMIT (the batch is full), NOMEM, INVALID. */
+VARVE_API int varve_batch_put(varve_batch *batch, varve_keyspace *keyspace, varve_slice key, varve_slice value);
+VARVE_API int varve_batch_delete(varve_batch *batch, varve_keyspace *keyspace, varve_slice key);
+VARVE_API int varve_batch_delete_range(varve_batch *batch, varve_keyspace *keyspace, varve_slice begin, varve_slice end);
+
+/* How many changes the batch holds, and their size in bytes as they will be in the log. */
+VARVE_API size_t varve_batch_count(const varve_batch *batch);
+VARVE_API size_t varve_batch_size(const varve_batch *batch);
+
+/* Commits a batch; it is unchanged and may be cleared and used again. Errors as varve_put. */
+VARVE_API int varve_write(varve_db *db, const varve_batch *batch, const varve_write_options *options);
+
+/* Returns when every commit acknowledged before the call is on stable storage. Errors: IO, FAILED, CLOSED. */
+VARVE_API int varve_sync(varve_db *db);
+
+/* ---- 4. Iterators and counting -------------------------------------------------------------------- */
+
+/* What an iterator walks over. All bounds hold at once; an empty slice is no bound. They are copied. */
+typedef struct varve_iter_options {
+  const varve_snapshot *snapshot; /* NULL = the state when the iterator is opened */
+  varve_keyspace *keyspace;       /* NULL = the default keyspace */
+  varve_slice lower;              /* keys >= lower */
+  varve_slice upper;              /* keys < upper */
+  varve_slice prefix;             /* keys that begin with these bytes */
+} varve_iter_options;
+
+/* Opens an iterator, not yet positioned, over one unchanging state of the database. It holds the memory and the
+ * files of that state until it is closed. `options` may be NULL. Errors: NOMEM, CLOSED, INVALID. */
+VARVE_API int varve_iter_open(varve_db *db, const varve_iter_options *options, varve_iter **iter);
+VARVE_API void varve_iter_close(varve_iter *iter); /* NULL is allowed */
+
+/* Moves. Each returns OK when the iterator is on an entry, DONE when there is none in that direction, or a failure
+ * (CORRUPT, IO, NOMEM), which is kept and returned by further moves until an absolute one (first, last, seek…).
+ *   first, last      the ends of the range
+ *   seek             the first key >= key        seek_for_prev   the last key <= key
+ *   next, prev       one step; after DONE they stay where they are */
+VARVE_API int varve_iter_first(varve_iter *iter);
+VARVE_API int varve_iter_last(varve_iter *iter);
+VARVE_API int varve_iter_seek(varve_iter *iter, varve_slice key);
+VARVE_API int varve_iter_seek_for_prev(varve_iter *iter, varve_slice key);
+VARVE_API int varve_iter_next(varve_iter *iter);
+VARVE_API int varve_iter_prev(varve_iter *iter);
+
+/* The entry that the iterator is on; borrowed until its next move or close. Empty slices when it is on none. */
+VARVE_API varve_slice varve_iter_key(const varve_iter *iter);
+VARVE_API varve_slice varve_iter_value(const varve_iter *iter);
+VARVE_API int varve_iter_status(const varve_iter *iter); /* OK, DONE or the failure of the last move */
+
+/* Counts the entries of a range exactly, by walking it. Errors as the moves. */
+VARVE_API int varve_count(varve_db *db, const varve_iter_options *options, uint64_t *count);
+
+/* ---- 5. Snapshots --------------------------------------------------------------------------------- */
+
+/* A snapshot is the state of all keyspaces at one moment. Opening one costs nothing and copies nothing; while it
+ * is open the versions that it sees are kept. Errors: NOMEM, CLOSED. */
+VARVE_API int varve_snapshot_open(varve_db *db, varve_snapshot **snapshot);
+VARVE_API void varve_snapshot_close(varve_snapshot *snapshot); /* NULL is allowed */
+VARVE_API uint64_t varve_snapshot_sequence(const varve_snapshot *snapshot);
+
+/* ---- 6. Keyspaces --------------------------------------------------------------------------------- */
+
+/* A keyspace is a namespace of its own inside the database; one batch may change several of them.
+ * A handle is owned by the database and borrowed until it is closed, or until the keyspace is dropped (then its
+ * use fails with CLOSED). Opening the same name again gives the same handle. */
+VARVE_API int varve_keyspace_open(varve_db *db, varve_slice name, varve_keyspace **keyspace); /* creates it */
+VARVE_API int varve_keyspace_drop(varve_db *db, varve_slice name); /* removes it and all its entries; NOTFOUND */
+
+/* Calls `visit` with each name in order until it returns non-zero (then the result is ABORTED). */
+VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varve_slice name), void *context);
+
+/* ---- 7. Care: compact, verify, backup, stats ------------------------------------------------------ */
+
+/* How far a long call is; `total` may grow while it runs. Return non-zero to stop it with ABORTED. */
+typedef int (*varve_progress)(void *context, uint64_t done, uint64_t total);
+
+/* Writes memory to tables and merges every level that holds keys of the range until nothing superseded or deleted
+ * (that no snapshot needs) is left. NULL = all keyspaces. Reads and writes go on. Errors: IO, FULL, CORRUPT, ABORTED. */
+VARVE_API int varve_compact(varve_db *db, varve_progress progress, void *context);
+
+/* Writes what is in memory to tables, so that the log is empty. Errors as varve_compact. */
+VARVE_API int varve_flush(varve_db *db);
+
+typedef struct varve_verify_report {
+  uint64_t files, blocks, entries, bytes; /* what was read and found right */
+  uint64_t errors;                        /* problems found; the first one's sentence is in `first` */
+  char first[512];
+} varve_verify_report;
+
+/* Reads every byte of every live file and checks checksums, order, bounds, counts and references. OK, or CORRUPT with the
+ * report filled in. `report` and `progress` may be NULL. */
+VARVE_API int varve_verify(varve_db *db, varve_verify_report *report, varve_progress progress, void *context);
+
+typedef struct varve_backup_report {
+  uint64_t files_copied, files_kept; /* kept = were in the target from an earlier backup */
+  uint64_t bytes_copied;
+  uint64_t sequence; /* the backup holds every commit up to this one */
+} varve_backup_report;
+
+/* Writes a consistent copy of the database, as of now, to the directory `target` while reads and writes go on, and reads
+ * it back. A target that holds an earlier backup of the same database is brought up to date: only new tables
+ * are copied. A backup opens read-only; varve_restore makes a database of it. Errors: EXISTS (the target is something else),
+ * IO, FULL, CORRUPT, ABORTED. `report` and `progress` may be NULL. */
+VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report *report, varve_progress progress,
+                           void *context);
+
+/* Makes a new database at `target` (which must not exist or be empty) from the backup directory `backup`, verified
+ * before it is published. */
+VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context);
+
+typedef struct varve_level_stats {
+  uint64_t tables, bytes, entries, tombstones;
+} varve_level_stats;
+
+typedef struct varve_stats {
+  uint64_t sequence;            /* of the last commit */
+  uint64_t disk_bytes;          /* live tables, log and manifest */
+  uint64_t table_bytes, log_bytes;
+  uint64_t memory_bytes, memory_bytes_max; /* what the engine holds, and its bound */
+  uint64_t memtable_bytes;      /* unflushed data */
+  uint64_t cache_bytes, cache_hits, cache_misses;
+  uint64_t commits, writes, gets, iterators, snapshots; /* the last two: open now */
+  uint64_t bytes_written;       /* by commits, before the log and compaction */
+  uint64_t flushes, compactions, trivial_moves, bytes_flushed, bytes_compacted_in, bytes_compacted_out;
+  uint64_t syncs, stalls, stall_us; /* stalls: commits that had to wait for, or do, background work */
+  uint32_t levels;
+  varve_level_stats level[VARVE_LEVELS_MAX];
+} varve_stats;
+
+/* Fills in `stats`, without I/O. */
+VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats);
+
+/* ---- 8. Hosts without threads --------------------------------------------------------------------- */
+
+/* Does about `budget` bytes of background work (flush, compaction, syncs that are due) on the caller's thread. *more says
+ * whether there is more to do; it may be NULL. Never needed where the database has its own thread. */
+VARVE_API int varve_work(varve_db *db, uint64_t budget, bool *more);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
