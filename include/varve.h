@@ -50,32 +50,32 @@ extern "C" {
 
 /* What every call returns: 0 = done, > 0 = an expected outcome, < 0 = a failure that varve_errmsg explains.
  * X(name, number, text). The JavaScript codes are generated from this list ("ERR_DB_" and the name). */
-#define VARVE_STATUS_MAP(X)                                                                                    \
-  X(OK, 0, "success")                                                                                          \
-  X(NOTFOUND, 1, "no such key")                                                                                \
-  X(ROW, 2, "a row is ready")                                                                                  \
-  X(DONE, 3, "no more rows")                                                                                   \
-  X(CONFLICT, 4, "another transaction changed what this one read or wrote; run it again")                      \
-  X(NOMEM, -1, "out of memory")                                                                                \
-  X(INVALID, -2, "a call was made with an argument that it does not take")                                     \
-  X(KEY_EMPTY, -3, "a key must have at least one byte")                                                        \
-  X(KEY_TOO_LARGE, -4, "a key may have at most 65,536 bytes")                                                  \
-  X(VALUE_TOO_LARGE, -5, "a value may have at most 1 GiB")                                                     \
-  X(NOT_DATABASE, -6, "the path holds something that is not a Varve database")                                 \
-  X(NEWER_FORMAT, -7, "the database was written by a newer version of Varve")                                  \
-  X(CORRUPT, -8, "a file breaks its format or fails its checksum")                                             \
-  X(IO, -9, "the operating system reported an I/O error")                                                      \
-  X(FULL, -10, "the disk or quota is full")                                                                    \
-  X(READONLY, -11, "the database is open for reading only")                                                    \
-  X(LOCKED, -12, "another process has the database open")                                                      \
-  X(CLOSED, -13, "the handle was closed")                                                                      \
-  X(MISSING, -14, "there is no database at the path")                                                          \
-  X(EXISTS, -15, "there is a database at the path already")                                                    \
-  X(LIMIT, -16, "a limit of the engine was reached")                                                           \
-  X(UNSUPPORTED, -17, "this host cannot do that")                                                              \
-  X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again")                 \
-  X(BUSY, -19, "iterators, snapshots or values of the database are still open")                                \
-  X(ABORTED, -20, "the caller's callback asked to stop")                                                       \
+#define VARVE_STATUS_MAP(X)                                                                    \
+  X(OK, 0, "success")                                                                          \
+  X(NOTFOUND, 1, "no such key")                                                                \
+  X(ROW, 2, "a row is ready")                                                                  \
+  X(DONE, 3, "no more rows")                                                                   \
+  X(CONFLICT, 4, "another transaction changed what this one read or wrote; run it again")      \
+  X(NOMEM, -1, "out of memory")                                                                \
+  X(INVALID, -2, "a call was made with an argument that it does not take")                     \
+  X(KEY_EMPTY, -3, "a key must have at least one byte")                                        \
+  X(KEY_TOO_LARGE, -4, "a key may have at most 65,536 bytes")                                  \
+  X(VALUE_TOO_LARGE, -5, "a value may have at most 1 GiB")                                     \
+  X(NOT_DATABASE, -6, "the path holds something that is not a Varve database")                 \
+  X(NEWER_FORMAT, -7, "the database was written by a newer version of Varve")                  \
+  X(CORRUPT, -8, "a file breaks its format or fails its checksum")                             \
+  X(IO, -9, "the operating system reported an I/O error")                                      \
+  X(FULL, -10, "the disk or quota is full")                                                    \
+  X(READONLY, -11, "the database is open for reading only")                                    \
+  X(LOCKED, -12, "another process has the database open")                                      \
+  X(CLOSED, -13, "the handle was closed")                                                      \
+  X(MISSING, -14, "there is no database at the path")                                          \
+  X(EXISTS, -15, "there is a database at the path already")                                    \
+  X(LIMIT, -16, "a limit of the engine was reached")                                           \
+  X(UNSUPPORTED, -17, "this host cannot do that")                                              \
+  X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again") \
+  X(BUSY, -19, "iterators, snapshots or values of the database are still open")                \
+  X(ABORTED, -20, "the caller's callback asked to stop")                                       \
   X(INTERNAL, -21, "a promise of the engine does not hold; please report this")
 
 enum varve_status {
@@ -84,10 +84,10 @@ enum varve_status {
 #undef VARVE_STATUS_ENUM
 };
 
-#define VARVE_KEY_SIZE_MAX 65536u
-#define VARVE_VALUE_SIZE_MAX (1u << 30)
+#define VARVE_KEY_SIZE_MAX      65536u
+#define VARVE_VALUE_SIZE_MAX    (1u << 30)
 #define VARVE_KEYSPACE_NAME_MAX 255u
-#define VARVE_LEVELS_MAX 8
+#define VARVE_LEVELS_MAX        8
 
 typedef struct varve_db varve_db;
 typedef struct varve_keyspace varve_keyspace;
@@ -222,7 +222,8 @@ VARVE_API void varve_batch_clear(varve_batch *batch);   /* keeps its memory for 
  * Errors: KEY_EMPTY, KEY_TOO_LARGE, VALUE_TOO_LARGE, LIMIT (the batch is full), NOMEM, INVALID. */
 VARVE_API int varve_batch_put(varve_batch *batch, varve_keyspace *keyspace, varve_slice key, varve_slice value);
 VARVE_API int varve_batch_delete(varve_batch *batch, varve_keyspace *keyspace, varve_slice key);
-VARVE_API int varve_batch_delete_range(varve_batch *batch, varve_keyspace *keyspace, varve_slice begin, varve_slice end);
+VARVE_API int varve_batch_delete_range(varve_batch *batch, varve_keyspace *keyspace, varve_slice begin,
+                                       varve_slice end);
 
 /* How many changes the batch holds, and their size in bytes as they will be in the log. */
 VARVE_API size_t varve_batch_count(const varve_batch *batch);
@@ -333,14 +334,14 @@ typedef struct varve_level_stats {
 } varve_level_stats;
 
 typedef struct varve_stats {
-  uint64_t sequence;            /* of the last commit */
-  uint64_t disk_bytes;          /* live tables, log and manifest */
+  uint64_t sequence;   /* of the last commit */
+  uint64_t disk_bytes; /* live tables, log and manifest */
   uint64_t table_bytes, log_bytes;
   uint64_t memory_bytes, memory_bytes_max; /* what the engine holds, and its bound */
-  uint64_t memtable_bytes;      /* unflushed data */
+  uint64_t memtable_bytes;                 /* unflushed data */
   uint64_t cache_bytes, cache_hits, cache_misses;
   uint64_t commits, writes, gets, iterators, snapshots; /* the last two: open now */
-  uint64_t bytes_written;       /* by commits, before the log and compaction */
+  uint64_t bytes_written;                               /* by commits, before the log and compaction */
   uint64_t flushes, compactions, trivial_moves, bytes_flushed, bytes_compacted_in, bytes_compacted_out;
   uint64_t syncs, stalls, stall_us; /* stalls: commits that had to wait for, or do, background work */
   uint32_t levels;

@@ -32,7 +32,7 @@ INTERNAL void mem_free_lines(allocator *a, void *ptr, size_t size);
 INTERNAL int mem_fail(size_t size, const char *what);
 
 /* A pointer to one T, zeroed. */
-#define MEM_NEW(a, T) ((T *)mem_zalloc((a), sizeof(T)))
+#define MEM_NEW(a, T)      ((T *)mem_zalloc((a), sizeof(T)))
 #define MEM_DELETE(a, ptr) mem_free((a), (ptr), sizeof(*(ptr)))
 
 #endif

@@ -16,12 +16,13 @@ typedef uint32_t arena_ref;
 
 #define ARENA_CHUNK_SHIFT 20u /* log2 of a chunk's bytes: 1 MiB */
 #define ARENA_CHUNK_BYTES (1u << ARENA_CHUNK_SHIFT)
-#define ARENA_CHUNKS_MAX 4096u /* 4 GiB in all. An allocation larger than a chunk takes consecutive chunk numbers of one
+#define ARENA_CHUNKS_MAX \
+  4096u /* 4 GiB in all. An allocation larger than a chunk takes consecutive chunk numbers of one
                                   piece of memory, so that its reference works like any other */
 
 typedef struct arena {
   allocator *alloc;
-  uint8_t *chunk[ARENA_CHUNKS_MAX]; /* written before a reference into the chunk is published */
+  uint8_t *chunk[ARENA_CHUNKS_MAX];        /* written before a reference into the chunk is published */
   uint32_t chunk_pieces[ARENA_CHUNKS_MAX]; /* > 0: first of so many chunk numbers in one piece of memory */
   uint32_t chunk_count;
   uint32_t chunk_bytes; /* the first chunk of a small arena may be smaller than ARENA_CHUNK_BYTES */

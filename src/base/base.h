@@ -23,7 +23,7 @@
 #define INTERNAL
 #endif
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* ASSERT states a promise of our own code and stays on in release. ASSERT_SLOW is for checks too dear for that.
@@ -36,10 +36,10 @@ INTERNAL _Noreturn void assert_failed(const char *file, int line, const char *te
 #define ASSERT_SLOW(x) ((void)sizeof((x) ? 1 : 0))
 #endif
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are used in place: little-endian hosts only");
 static_assert(sizeof(void *) == 4 || sizeof(void *) == 8, "32- or 64-bit hosts");

@@ -84,7 +84,7 @@ INTERNAL bool read_u32(reader *r, uint32_t *v);
 INTERNAL bool read_u64(reader *r, uint64_t *v);
 INTERNAL bool read_varint32(reader *r, uint32_t *v);
 INTERNAL bool read_varint64(reader *r, uint64_t *v);
-INTERNAL bool read_bytes(reader *r, size_t size, slice *s); /* borrowed from the reader's bytes */
+INTERNAL bool read_bytes(reader *r, size_t size, slice *s);     /* borrowed from the reader's bytes */
 INTERNAL bool read_slice(reader *r, size_t size_max, slice *s); /* varint size <= size_max, then the bytes */
 
 #endif

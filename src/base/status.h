@@ -22,22 +22,22 @@ INTERNAL int status_fail(int status, const char *format, ...) __attribute__((for
 INTERNAL const char *status_message(void);
 INTERNAL void status_set_message(const char *message);
 
-#define TRY(expr)                                                                                              \
-  do {                                                                                                         \
-    int try_rc_ = (expr);                                                                                      \
-    if (UNLIKELY(try_rc_ < 0)) return try_rc_;                                                                 \
+#define TRY(expr)                              \
+  do {                                         \
+    int try_rc_ = (expr);                      \
+    if (UNLIKELY(try_rc_ < 0)) return try_rc_; \
   } while (0)
 
-#define STEP(expr)                                                                                             \
-  do {                                                                                                         \
-    rc = (expr);                                                                                               \
-    if (UNLIKELY(rc < 0)) goto out;                                                                            \
+#define STEP(expr)                  \
+  do {                              \
+    rc = (expr);                    \
+    if (UNLIKELY(rc < 0)) goto out; \
   } while (0)
 
-#define ALSO(expr)                                                                                             \
-  do {                                                                                                         \
-    int also_rc_ = (expr);                                                                                     \
-    if (UNLIKELY(also_rc_ < 0) && rc >= 0) rc = also_rc_;                                                      \
+#define ALSO(expr)                                        \
+  do {                                                    \
+    int also_rc_ = (expr);                                \
+    if (UNLIKELY(also_rc_ < 0) && rc >= 0) rc = also_rc_; \
   } while (0)
 
 #endif

@@ -11,10 +11,10 @@
 typedef struct env {
   vfs *fs;
   allocator *alloc;
-  uint64_t (*now_us)(struct env *self);                          /* monotonic */
-  void (*random)(struct env *self, void *data, size_t size);     /* unpredictable bytes: database ids, log salts */
-  uint64_t (*memory_total)(struct env *self);                    /* the machine's memory in bytes, 0 = unknown */
-  bool threads;                                                  /* sync.h makes real threads here */
+  uint64_t (*now_us)(struct env *self);                      /* monotonic */
+  void (*random)(struct env *self, void *data, size_t size); /* unpredictable bytes: database ids, log salts */
+  uint64_t (*memory_total)(struct env *self);                /* the machine's memory in bytes, 0 = unknown */
+  bool threads;                                              /* sync.h makes real threads here */
 } env;
 
 /* The env of this build's target (env_native.c, env_wasi.c, env_wasm.c) over the place `path` (":memory:" = vfs_mem). `flags` as

@@ -31,13 +31,13 @@ typedef enum file_kind { FILE_SUPER = 0, FILE_MANIFEST = 1, FILE_WAL = 2, FILE_S
 #define FILE_NAME_SIZE_MAX 32u /* with the NUL */
 
 /* Powers beyond the contract. */
-#define VFS_MAP_READ 1u   /* map of sealed files works and is cheap */
-#define VFS_MAP_WRITE 2u  /* map of a preallocated WAL works: stores to it survive the death of the process */
-#define VFS_THREADS 4u    /* may be called from many threads */
-#define VFS_READ_ONLY 8u  /* opened for reading: every changing call fails with READONLY */
+#define VFS_MAP_READ  1u /* map of sealed files works and is cheap */
+#define VFS_MAP_WRITE 2u /* map of a preallocated WAL works: stores to it survive the death of the process */
+#define VFS_THREADS   4u /* may be called from many threads */
+#define VFS_READ_ONLY 8u /* opened for reading: every changing call fails with READONLY */
 
 #define VFS_CREATE 1u /* open: create the file, empty; it must not exist (EXISTS) */
-#define VFS_WRITE 2u  /* open: for writing as well (implied by VFS_CREATE) */
+#define VFS_WRITE  2u /* open: for writing as well (implied by VFS_CREATE) */
 
 typedef struct vfs vfs;
 typedef struct vfs_file vfs_file;
@@ -152,7 +152,7 @@ static inline int vfs_close_fs(vfs *fs) {
 }
 
 /* How to open a place: for vfs_*_open and env_open. */
-#define VFS_PLACE_CREATE 1u    /* make the directory when it is missing (its parent must exist) */
+#define VFS_PLACE_CREATE    1u /* make the directory when it is missing (its parent must exist) */
 #define VFS_PLACE_READ_ONLY 2u /* open for reading only */
 
 /* Files in memory, for ":memory:" and tests. It also stands for one directory kept by the caller: closing the fs frees
