@@ -76,7 +76,7 @@ extern "C" {
   X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again") \
   X(BUSY, -19, "iterators, snapshots or values of the database are still open")                \
   X(ABORTED, -20, "the caller's callback asked to stop")                                       \
-  X(INTERNAL, -21, "a promise of the engine does not hold; please report this")
+  X(BUG, -21, "a promise of the engine does not hold; please report this")
 
 enum varve_status {
 #define VARVE_STATUS_ENUM(name, number, text) VARVE_##name = (number),
