@@ -1,0 +1,64 @@
+/* block.h: a sorted run of versions in about 4 KiB, searched by an array of heads.
+ *
+ *   payload (before compression), all integers little-endian, the payload starts at a multiple of 8 in the file and in memory
+ *    0   4  count n (>= 1)
+ *    4   4  flags: 1 = trailers present, 2 = offsets are 32 bits (else 16)
+ *    8   2  prefix size p (common to all keys; at most 65,535)
+ *   10   2  zero
+ *   12   4  zero
+ *   16  4n  heads: the next 4 key bytes after the prefix, big-endian value, zero-padded, non-decreasing
+ *        2n or 4n  offsets of the entries from the payload's start, ascending; padded to a multiple of 8
+ *        8n trailers (when flag 1; else every version is a PUT of sequence 0)
+ *         p prefix
+ *           entries: varint suffix size | varint value size | suffix | value
+ *
+ * No entry depends on another one: any can be reached at once, and going back costs what going forward does. A search is a branchless
+ * lower bound over the heads and a comparison of the few that tie.
+ */
+#ifndef VARVE_BLOCK_H
+#define VARVE_BLOCK_H
+
+#include "base/coding.h"
+#include "lsm/iter.h"
+
+/* ---- builder ---- */
+typedef struct block_builder {
+  allocator *alloc;
+  buf keys, values; /* whole keys and values one after the other, until finish */
+  struct block_pending *entries;
+  size_t count, capacity;
+  bool any_trailer; /* some version is not (sequence 0, PUT) */
+} block_builder;
+
+INTERNAL void block_builder_init(block_builder *b, allocator *alloc);
+INTERNAL void block_builder_free(block_builder *b);
+INTERNAL int block_builder_add(block_builder *b, slice key, uint64_t trailer, slice value); /* in order */
+INTERNAL size_t block_builder_size(const block_builder *b);        /* estimate of the payload */
+INTERNAL int block_builder_finish(block_builder *b, buf *payload); /* appends; the builder is empty afterwards */
+
+/* ---- view: a checked payload ---- */
+typedef struct block {
+  const uint8_t *data;
+  uint32_t size, count;
+  const uint32_t *heads;
+  const uint8_t *offsets;
+  const uint64_t *trailers; /* NULL = all (0, PUT) */
+  slice prefix;
+  bool wide;
+} block;
+
+/* Checks the frame of hostile bytes (aligned to 8): sizes, counts, arrays within the payload. False = CORRUPT. O(1): entries are checked as they are
+ * reached (block_entry), so that opening a block costs nothing that grows with it. */
+INTERNAL bool block_open(block *b, slice payload);
+/* Entry i < count: false when its bytes are not inside the payload (CORRUPT). */
+INTERNAL bool block_entry(const block *b, uint32_t i, slice *suffix, slice *value);
+static inline uint64_t block_trailer(const block *b, uint32_t i) {
+  return b->trailers == NULL ? (uint64_t)KIND_PUT : b->trailers[i];
+}
+/* Index of the first version at or after (key, trailer), count when none; UINT32_MAX when the block is broken. */
+INTERNAL uint32_t block_seek(const block *b, slice key, uint64_t trailer);
+
+/* Everything checked: order, heads, prefix, no gaps. For verify and fuzzing. False = CORRUPT. */
+INTERNAL bool block_check(const block *b);
+
+#endif
