@@ -16,18 +16,21 @@ typedef uint32_t arena_ref;
 
 #define ARENA_CHUNK_SHIFT 20u /* log2 of a chunk's bytes: 1 MiB */
 #define ARENA_CHUNK_BYTES (1u << ARENA_CHUNK_SHIFT)
-#define ARENA_CHUNKS_MAX \
-  4096u /* 4 GiB in all. An allocation larger than a chunk takes consecutive chunk numbers of one
-                                  piece of memory, so that its reference works like any other */
+/* 4 GiB in all. What is larger than a chunk takes consecutive chunk numbers of one piece of memory (a run), so that
+ * its reference works like any other. */
+#define ARENA_CHUNKS_MAX 4096u
 
 typedef struct arena {
   allocator *alloc;
   uint8_t *chunk[ARENA_CHUNKS_MAX];        /* written before a reference into the chunk is published */
   uint32_t chunk_pieces[ARENA_CHUNKS_MAX]; /* > 0: first of so many chunk numbers in one piece of memory */
   uint32_t chunk_count;
-  uint32_t chunk_bytes; /* the first chunk of a small arena may be smaller than ARENA_CHUNK_BYTES */
-  uint32_t used;        /* bytes used of the last chunk */
-  size_t bytes;         /* allocated in all: what the owner counts against its bound */
+  uint32_t first_bytes; /* of the first run: the chunk of a small arena may be smaller than ARENA_CHUNK_BYTES */
+  uint32_t open;        /* first chunk number of the run that pieces come from */
+  uint32_t spare;       /* of the run that a reservation made for later; 0 = none */
+  size_t open_bytes;    /* size of the open run, and what of it is used */
+  size_t open_used;
+  size_t bytes; /* allocated in all: what the owner counts against its bound */
 } arena;
 
 INTERNAL void arena_init(arena *a, allocator *alloc, uint32_t first_chunk_bytes);
