@@ -5,10 +5,16 @@
  * sees every caller. Targets differ by the files that are chosen, never inside one.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* before the first system header: what vfs_posix.c and env_native.c need */
+#define _GNU_SOURCE /* before the first system header: what the files of src/env need */
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
 #endif
 
-#define INTERNAL static __attribute__((unused))
+#define INTERNAL static
+/* A target has no use for some functions, and no definition of other targets' doors. The build of single files, which
+ * the tests use, finds those that nobody uses. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 
 #if !defined(__EMSCRIPTEN__) && !defined(__wasi__) && !defined(VARVE_THREADS)
 #define VARVE_THREADS 1
@@ -22,3 +28,24 @@
 #include "base/coding.c"
 #include "base/xxh64.c"
 #include "base/lz4.c"
+
+#include "env/vfs.c"
+#include "env/vfs_mem.c"
+#if defined(__EMSCRIPTEN__)
+#include "env/sync_none.c"
+#include "env/vfs_host.c"
+#include "env/env_wasm.c"
+#elif defined(__wasi__)
+#include "env/sync_none.c"
+#include "env/vfs_fd.c"
+#include "env/vfs_fd_place.c"
+#include "env/vfs_wasi.c"
+#include "env/env_wasi.c"
+#else
+#include "env/sync_pthread.c"
+#include "env/vfs_fd.c"
+#include "env/vfs_fd_place.c"
+#include "env/vfs_posix.c"
+#include "env/vfs_posix_lock.c"
+#include "env/env_native.c"
+#endif

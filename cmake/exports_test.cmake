@@ -1,0 +1,22 @@
+# exports_test.cmake: the shared library exports varve_* and nothing else, and every function of the header.
+include(${CMAKE_CURRENT_LIST_DIR}/script_run.cmake)
+
+run(nm -D --defined-only ${LIBRARY})
+string(REGEX MATCHALL "[0-9a-f]+ [A-Za-z] [^\n]+" symbols "${run_output}")
+set(exported "")
+foreach(symbol IN LISTS symbols)
+  string(REGEX REPLACE "^[0-9a-f]+ [A-Za-z] " "" symbol "${symbol}")
+  list(APPEND exported ${symbol})
+  if(NOT symbol MATCHES "^varve_")
+    message(SEND_ERROR "the library exports ${symbol}: make it INTERNAL or static")
+  endif()
+endforeach()
+
+file(READ ${SOURCE}/include/varve.h header)
+string(REGEX MATCHALL "VARVE_API [^;(]*[ *]varve_[a-z_]+\\(" declared "${header}")
+foreach(declaration IN LISTS declared)
+  string(REGEX REPLACE ".*[ *](varve_[a-z_]+)\\($" "\\1" name "${declaration}")
+  if(NOT name IN_LIST exported)
+    message(SEND_ERROR "include/varve.h declares ${name}, and the library does not have it")
+  endif()
+endforeach()

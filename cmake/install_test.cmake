@@ -1,0 +1,41 @@
+# install_test.cmake: installs into a directory, moves it, and builds examples/hello.c against it by pkg-config (shared
+# and static) and by find_package.
+include(${CMAKE_CURRENT_LIST_DIR}/script_run.cmake)
+
+set(dir ${BUILD}/install_test)
+set(prefix ${dir}/moved)
+file(REMOVE_RECURSE ${dir})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${dir}/first)
+file(RENAME ${dir}/first ${prefix})
+
+find_program(pkg_config NAMES pkg-config pkgconf)
+if(pkg_config)
+  set(ENV{PKG_CONFIG_PATH} ${prefix}/${LIBDIR}/pkgconfig)
+  run(${pkg_config} --cflags --libs varve)
+  separate_arguments(flags UNIX_COMMAND "${run_output}")
+  run(${CC} -std=c11 -Wall -Wextra -Werror ${SOURCE}/examples/hello.c ${flags} -Wl,-rpath,${prefix}/${LIBDIR}
+    -o ${dir}/hello_shared)
+  run_hello(${dir}/hello_shared ${dir}/place_shared)
+  run(${pkg_config} --cflags --libs --static varve)
+  separate_arguments(flags UNIX_COMMAND "${run_output}")
+  list(TRANSFORM flags REPLACE "^-lvarve$" "-l:libvarve.a")
+  run(${CC} -std=c11 -Wall -Wextra -Werror ${SOURCE}/examples/hello.c ${flags} -o ${dir}/hello_static)
+  run_hello(${dir}/hello_static ${dir}/place_static)
+endif()
+
+file(WRITE ${dir}/user/CMakeLists.txt "cmake_minimum_required(VERSION 3.20)
+project(user C)
+find_package(varve 0.1 REQUIRED)
+add_executable(hello_varve ${SOURCE}/examples/hello.c)
+target_link_libraries(hello_varve varve::varve)
+add_executable(hello_varve_static ${SOURCE}/examples/hello.c)
+target_link_libraries(hello_varve_static varve::varve_static)
+")
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${dir}/user -B ${dir}/user/build -DCMAKE_PREFIX_PATH=${prefix}
+  -DCMAKE_C_COMPILER=${CC})
+run(${CMAKE_COMMAND} --build ${dir}/user/build)
+run_hello(${dir}/user/build/hello_varve ${dir}/place_cmake)
+run_hello(${dir}/user/build/hello_varve_static ${dir}/place_cmake_static)
+if(EXISTS ${prefix}/bin/varve)
+  run(${prefix}/bin/varve --version)
+endif()

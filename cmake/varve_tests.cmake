@@ -1,0 +1,66 @@
+# varve_tests.cmake: every *_test.c under tests/ is one program and one ctest entry, named after the file and labelled
+# with its directory: `ctest --preset dev -L unit/base`, `-R coding_test`.
+enable_testing()
+
+find_path(VARVE_CMOCKA_INCLUDE cmocka.h)
+find_library(VARVE_CMOCKA_LIBRARY cmocka)
+find_library(VARVE_LZ4_LIBRARY lz4)
+find_library(VARVE_XXHASH_LIBRARY xxhash)
+
+file(GLOB_RECURSE varve_test_files CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/tests/unit/*_test.c ${PROJECT_SOURCE_DIR}/tests/contract/*_test.c
+  ${PROJECT_SOURCE_DIR}/tests/model/*_test.c ${PROJECT_SOURCE_DIR}/tests/bug/*_test.c)
+file(GLOB varve_support_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
+
+if(NOT VARVE_CMOCKA_INCLUDE OR NOT VARVE_CMOCKA_LIBRARY)
+  message(STATUS "cmocka (libcmocka-dev) is not installed: the C tests are left out")
+  set(varve_test_files "")
+endif()
+
+# Tests against a library of the system, which is no part of the engine.
+set(varve_test_libraries "")
+foreach(pair lz4_test=VARVE_LZ4_LIBRARY xxh64_test=VARVE_XXHASH_LIBRARY)
+  string(REPLACE "=" ";" pair ${pair})
+  list(GET pair 0 stem)
+  list(GET pair 1 library)
+  if(${library})
+    list(APPEND varve_test_libraries ${${library}})
+  else()
+    message(STATUS "${stem} is left out: the library that it compares with is not installed")
+    list(FILTER varve_test_files EXCLUDE REGEX "/${stem}\\.c$")
+  endif()
+endforeach()
+
+if(varve_test_files)
+  # The engine's objects become part of this archive.
+  add_library(varve_test_support STATIC ${varve_support_files})
+  target_include_directories(varve_test_support PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+  target_include_directories(varve_test_support SYSTEM PUBLIC ${VARVE_CMOCKA_INCLUDE})
+  target_link_libraries(varve_test_support PUBLIC varve_objects ${VARVE_CMOCKA_LIBRARY} ${varve_test_libraries})
+endif()
+
+foreach(file IN LISTS varve_test_files)
+  get_filename_component(name ${file} NAME_WE)
+  get_filename_component(directory ${file} DIRECTORY)
+  file(RELATIVE_PATH label ${PROJECT_SOURCE_DIR}/tests ${directory})
+  add_executable(${name} ${file})
+  target_link_libraries(${name} PRIVATE varve_test_support)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 600
+    ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1;TSAN_OPTIONS=halt_on_error=1")
+endforeach()
+
+# What a user does: look at the exports, use the amalgamation, use an installed tree. Each is one CMake script.
+if(NOT VARVE_SANITIZE AND NOT VARVE_TINY AND EXISTS ${PROJECT_SOURCE_DIR}/examples/hello.c)
+  find_program(VARVE_NODE NAMES node nodejs)
+  set(varve_script_arguments -DSOURCE=${PROJECT_SOURCE_DIR} -DBUILD=${PROJECT_BINARY_DIR} -DCC=${CMAKE_C_COMPILER}
+    -DNODE=${VARVE_NODE} -DLIBRARY=$<TARGET_FILE:varve> -DGENERATOR=${CMAKE_GENERATOR} -DLIBDIR=${CMAKE_INSTALL_LIBDIR})
+  foreach(name exports_test amalgamation_test install_test)
+    if(name STREQUAL "amalgamation_test" AND NOT VARVE_NODE)
+      continue()
+    endif()
+    add_test(NAME ${name}
+      COMMAND ${CMAKE_COMMAND} ${varve_script_arguments} -P ${PROJECT_SOURCE_DIR}/cmake/${name}.cmake)
+    set_tests_properties(${name} PROPERTIES LABELS package TIMEOUT 600)
+  endforeach()
+endif()

@@ -1,0 +1,26 @@
+# varve_wasi.cmake: the command-line program for any WASI host, with clang and wasi-libc.
+find_program(VARVE_WASI_CLANG clang REQUIRED)
+set(VARVE_WASI_SYSROOT /usr CACHE PATH "Where wasi-libc's include/wasm32-wasi and lib/wasm32-wasi are")
+if(NOT EXISTS ${VARVE_WASI_SYSROOT}/include/wasm32-wasi)
+  message(FATAL_ERROR "no wasi-libc in ${VARVE_WASI_SYSROOT}: install it (Debian: wasi-libc "
+    "libclang-rt-14-dev-wasm32 lld) or set VARVE_WASI_SYSROOT")
+endif()
+file(GLOB_RECURSE varve_inputs CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/src/*.c ${PROJECT_SOURCE_DIR}/src/*.h ${PROJECT_SOURCE_DIR}/include/varve.h
+  ${PROJECT_SOURCE_DIR}/cli/*.h)
+file(GLOB varve_wasi_cli CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cli/*.c)
+list(FILTER varve_wasi_cli EXCLUDE REGEX "cli_(terminal_posix|line_edit)\\.c$")
+set(varve_wasi_flags -O2 -DNDEBUG)
+if(VARVE_WERROR)
+  list(APPEND varve_wasi_flags -Werror)
+endif()
+
+if(varve_wasi_cli)
+  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/varve.wasm
+    COMMAND ${VARVE_WASI_CLANG} --target=wasm32-wasi --sysroot=${VARVE_WASI_SYSROOT}
+      -std=c11 -Wall -Wextra -Wshadow -Wconversion ${varve_wasi_flags} -fvisibility=hidden -mbulk-memory
+      -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include -Wl,-z,stack-size=1048576
+      -o ${PROJECT_BINARY_DIR}/varve.wasm ${PROJECT_SOURCE_DIR}/src/varve_all.c ${varve_wasi_cli}
+    DEPENDS ${varve_inputs} ${varve_wasi_cli} COMMENT "Building varve.wasm (WASI)" VERBATIM)
+  add_custom_target(varve_wasi ALL DEPENDS ${PROJECT_BINARY_DIR}/varve.wasm)
+endif()
