@@ -1,0 +1,236 @@
+/* cli_verbs.c: the table of verbs. The manual, `help VERB`, the checks of a command, and the shell all read it. */
+#include <string.h>
+
+#include "cli.h"
+
+#define VERB_BOUNDS_TEXT                                                                                          \
+  "--prefix P takes the keys that begin with P, --from K those at or behind K in order, --to K those before K.\n" \
+  "All of them hold at once. Keys are ordered as bytes.\n"
+
+const cli_verb cli_verbs[] = {
+    {.name = "get",
+     .arguments = "KEY",
+     .summary = "write the value of KEY to standard output",
+     .detail =
+         "Writes the bytes of the value as they are, and a newline behind them only on a terminal. Exits with 1 when\n"
+         "there is no such key. --format text, json or hex writes the value readable, on a line of its own.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_HEX | CLI_OPT_FORMAT,
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_get},
+    {.name = "put",
+     .arguments = "KEY [VALUE]",
+     .summary = "store VALUE, or standard input, under KEY",
+     .detail = "Replaces the value that is there. Without VALUE, or when VALUE is -, the value is all of standard "
+               "input, every\n"
+               "byte of it. Makes the database and the keyspace when there is none.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_HEX,
+     .words_min = 1,
+     .words_max = 2,
+     .opening = CLI_OPEN_CREATE,
+     .in_shell = true,
+     .run = cli_run_put},
+    {.name = "del",
+     .arguments = "KEY | --range BEGIN END",
+     .summary = "remove KEY, or all keys from BEGIN to before END",
+     .detail = "It is no error when there is nothing to remove. An empty BEGIN ('') is the first key, an empty END the "
+               "end.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_HEX | CLI_OPT_RANGE,
+     .words_min = 1,
+     .words_max = 2,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .run = cli_run_del},
+    {.name = "scan",
+     .arguments = "",
+     .summary = "list entries in order",
+     .detail = VERB_BOUNDS_TEXT
+     "--reverse goes from the last to the first, --limit N stops after N, --keys and --values list one half.\n"
+     "\n"
+     "--format text (the default): KEY TAB VALUE, with \\t \\n \\r \\\\ and \\xNN for what is not printable text.\n"
+     "--format json: one object a line, as `dump` writes them. --format hex: both in hex. --format raw: KEY TAB VALUE\n"
+     "NEWLINE with the bytes as they are.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_BOUNDS | CLI_OPT_REVERSE | CLI_OPT_LIMIT | CLI_OPT_KEYS | CLI_OPT_VALUES |
+                CLI_OPT_FORMAT,
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_scan},
+    {.name = "count",
+     .arguments = "",
+     .summary = "count entries",
+     .detail = VERB_BOUNDS_TEXT,
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_BOUNDS,
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_count},
+    {.name = "keyspaces",
+     .arguments = "",
+     .summary = "list the names of the keyspaces",
+     .detail =
+         "One a line, in order, written as `scan` writes text. The default keyspace has no name and is not listed.\n",
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_keyspaces},
+    {.name = "drop",
+     .arguments = "NAME",
+     .summary = "remove a keyspace and all its entries",
+     .detail = "Exits with 1 when there is no such keyspace. There is no way back.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .run = cli_run_drop},
+    {.name = "load",
+     .arguments = "[FILE]",
+     .summary = "store the rows of FILE, or of standard input",
+     .detail =
+         "Reads JSON lines as `dump` writes them, or raw records, which it knows by their first line; with --raw\n"
+         "nothing else is taken. 1,000 rows or 1 MiB are one commit. At the first bad row it stops and says where, "
+         "and\n"
+         "how many rows are in the database by then; running it again with the rest, or with all of it, is safe.\n"
+         "\n"
+         "A JSON line: {\"key\":\"k\",\"value\":\"v\"}; key64 and value64 hold bytes in base64; \"keyspace\" names one "
+         "other\n"
+         "than the default. --keyspace NAME is where rows that name none go. Makes the database when there is none.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_RAW,
+     .words_max = 1,
+     .opening = CLI_OPEN_CREATE,
+     .in_shell = true,
+     .run = cli_run_load},
+    {.name = "dump",
+     .arguments = "[FILE]",
+     .summary = "write all entries to FILE, or to standard output",
+     .detail =
+         "JSON lines of every keyspace, or of the one that --keyspace names. The text is canonical: two databases with "
+         "the\n"
+         "same entries give the same bytes, so their checksums can be compared. --raw writes one keyspace as binary\n"
+         "records {varint key size, varint value size, key, value} behind the line \"varve-raw 1\", with an end "
+         "mark.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_RAW,
+     .words_max = 1,
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_dump},
+    {.name = "stats",
+     .arguments = "",
+     .summary = "show sizes, levels and counters",
+     .detail = "A table to read, or with --json one JSON object. Counters begin with the opening of the database, so "
+               "that they\n"
+               "are of use in the shell.\n",
+     .options = CLI_OPT_JSON,
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_stats},
+    {.name = "verify",
+     .arguments = "",
+     .summary = "read every byte and check it",
+     .detail = "Says OK and what was read, or the first thing that is wrong, and exits with 4 then.\n",
+     .opening = CLI_OPEN_READ,
+     .in_shell = true,
+     .run = cli_run_verify},
+    {.name = "compact",
+     .arguments = "",
+     .summary = "merge everything; give back the space of what is gone",
+     .detail = "Needs about as much free disk as the database takes.\n",
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .run = cli_run_compact},
+    {.name = "backup",
+     .arguments = "TARGET",
+     .summary = "write a consistent copy to the directory TARGET",
+     .detail = "A TARGET that holds an earlier backup of the same database is brought up to date: only new tables are "
+               "copied.\n"
+               "The copy is read back before it counts. `varve TARGET2 restore TARGET` makes a database of it.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .run = cli_run_backup},
+    {.name = "restore",
+     .arguments = "BACKUP",
+     .summary = "make a new database at PATH from a backup",
+     .detail =
+         "PATH must not exist, or be an empty directory. Everything is verified before the database counts as one.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_NOTHING,
+     .run = cli_run_restore},
+    {.name = "bench",
+     .arguments = "",
+     .summary = "measure this machine: fill, read, scan",
+     .detail =
+         "Writes and reads --n N entries (100,000 when not given) of 16 byte keys and 100 byte values in a keyspace\n"
+         "of its own, \"varve-bench\", and removes it at the end. :memory: as PATH measures without a disk.\n",
+     .options = CLI_OPT_N,
+     .opening = CLI_OPEN_CREATE,
+     .in_shell = true,
+     .run = cli_run_bench},
+};
+const size_t cli_verbs_count = sizeof cli_verbs / sizeof cli_verbs[0];
+
+const cli_verb *cli_verb_find(varve_slice name) {
+  for (size_t i = 0; i < cli_verbs_count; i++) {
+    if (cli_slice_is(name, cli_verbs[i].name)) return &cli_verbs[i];
+  }
+  return NULL;
+}
+
+/* ---- the nearest verb ---- */
+
+#define VERB_NAME_MAX 15
+
+static size_t verb_least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* How many letters must be put in, left out, replaced or swapped with their neighbour. */
+static size_t verb_distance(const char *a, size_t a_size, const char *b, size_t b_size) {
+  size_t cost[VERB_NAME_MAX + 1][VERB_NAME_MAX + 1];
+  CLI_ASSERT(a_size <= VERB_NAME_MAX && b_size <= VERB_NAME_MAX);
+  for (size_t i = 0; i <= a_size; i++) {
+    for (size_t j = 0; j <= b_size; j++) {
+      if (i == 0 || j == 0) {
+        cost[i][j] = i + j;
+        continue;
+      }
+      bool same = a[i - 1] == b[j - 1];
+      cost[i][j] = verb_least(cost[i - 1][j - 1] + !same, verb_least(cost[i - 1][j], cost[i][j - 1]) + 1);
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) cost[i][j] = verb_least(cost[i][j], cost[i - 2][j - 2] + 1);
+    }
+  }
+  return cost[a_size][b_size];
+}
+
+/* What other programs call these verbs. */
+static const char *verb_synonym(varve_slice name) {
+  static const char *const pairs[][2] = {{"set", "put"},     {"delete", "del"},    {"remove", "del"},
+                                         {"rm", "del"},      {"list", "scan"},     {"ls", "scan"},
+                                         {"import", "load"}, {"export", "dump"},   {"check", "verify"},
+                                         {"info", "stats"},  {"vacuum", "compact"}};
+  for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+    if (cli_slice_is(name, pairs[i][0])) return pairs[i][1];
+  }
+  return NULL;
+}
+
+const char *cli_verb_nearest(varve_slice name) {
+  const char *nearest = verb_synonym(name);
+  if (nearest != NULL || name.size > VERB_NAME_MAX) return nearest;
+  size_t best = name.size <= 3 ? 2 : 3; /* less than this */
+  for (size_t i = 0; i < cli_verbs_count; i++) {
+    size_t size = strlen(cli_verbs[i].name);
+    size_t distance = verb_distance(name.data, name.size, cli_verbs[i].name, size);
+    bool begins = name.size >= 2 && name.size < size && memcmp(name.data, cli_verbs[i].name, name.size) == 0;
+    if (begins) distance = 0;
+    if (distance >= best) continue;
+    best = distance;
+    nearest = cli_verbs[i].name;
+  }
+  return nearest;
+}
+
+#undef VERB_NAME_MAX
+#undef VERB_BOUNDS_TEXT
