@@ -15,7 +15,6 @@ INTERNAL _Noreturn void assert_failed(const char *file, int line, const char *te
   (void)text;
   __builtin_trap();
 #else
-  /* varve-check: allow fprintf */
   fprintf(stderr, "%s:%d: a promise does not hold: %s\n", file, line, text);
   fflush(stderr);
 #ifdef __wasm__
