@@ -24,7 +24,7 @@
 static_assert(sizeof(off_t) == 8, "64-bit file offsets");
 
 #define FD_CHUNK_MAX  ((size_t)1 << 30) /* one call's worth: some systems refuse more than INT_MAX */
-#define FD_ZEROS_SIZE 4096u
+#define FD_ZEROS_SIZE 65536u
 #define FD_OFFSET_MAX ((uint64_t)INT64_MAX)
 
 /* ---- failures ---- */
@@ -156,7 +156,7 @@ INTERNAL int fd_write_at(vfs_file *file, uint64_t offset, const void *data, size
 
 /* An errno value. */
 static int fd_write_zeros(int fd, uint64_t offset, uint64_t size) {
-  static const uint8_t zeros[FD_ZEROS_SIZE];
+  static uint8_t zeros[FD_ZEROS_SIZE]; /* never written; not const, so that it takes no room in the program's file */
   while (size > 0) {
     size_t part = (size_t)MIN(size, FD_ZEROS_SIZE);
     int error = fd_write_all(fd, offset, zeros, part);
