@@ -1,0 +1,244 @@
+/* wal_writer.c: appends frames to a log. The format is drawn in wal.h.
+ *
+ * Mapped, an append is a copy into the file's pages and no system call: bytes 8 to the end go first, then the
+ * checksum is taken over them, and one 8-byte store of size and checksum makes the frame exist. Unmapped, the frame
+ * is put together in memory and written at once. Whatever instant the process dies at, a frame that is not whole
+ * fails its checksum.
+ *
+ *     |header|frame|frame| ... |frame|zeros, or what an earlier log left ...|
+ *                         synced^    ^end                          allocated^
+ *
+ * Invariants
+ *   1. synced <= end <= allocated; end is a multiple of 8; mapped <= allocated.
+ *   2. Only the holder of the commit lock moves end, allocated and the map; wal_sync reads end, and uses the file
+ *      alone.
+ *   3. Nothing is written at end or behind it but by an append that is under way.
+ */
+#include "lsm/wal_format.h"
+
+#include "base/limits.h"
+
+#include <stdio.h>
+
+#define WAL_SCRATCH_KEPT (256 * KiB) /* a larger frame's memory is given back after the write */
+
+struct wal_writer {
+  allocator *alloc;
+  vfs_file *file;
+  uint64_t log, salt;
+  uint64_t allocated;
+  uint8_t *map; /* NULL = frames are written */
+  size_t map_size;
+  buf scratch; /* the frame to be written, when there is no map */
+  _Atomic uint64_t end;
+  _Atomic uint64_t synced;
+};
+
+static bool wal_can_map(const vfs *fs, uint64_t size) {
+  return (fs->traits & VFS_MAP_WRITE) != 0 && size <= PTRDIFF_MAX;
+}
+
+/* Replaces the map by one of everything allocated. Where that cannot be had, frames are written. */
+static int wal_remap(wal_writer *w) {
+  void *data = w->map;
+  size_t size = w->map_size;
+  w->map = NULL;
+  w->map_size = 0;
+  if (data != NULL) TRY(vfs_unmap(w->file, data, size));
+  if (wal_can_map(w->file->fs, w->allocated) && vfs_map(w->file, (size_t)w->allocated, true, &data) >= 0) {
+    ASSERT((uintptr_t)data % WAL_UNIT == 0);
+    w->map = data;
+    w->map_size = (size_t)w->allocated;
+  }
+  return VARVE_OK;
+}
+
+/* Room for a log that ends at `end`: a file that is long enough, zero where it is new, and mapped. */
+static int wal_reserve(wal_writer *w, uint64_t end) {
+  if (end > w->allocated) {
+    uint64_t size = align_up(end, WAL_CHUNK_BYTES);
+    TRY(vfs_allocate(w->file, size));
+    w->allocated = size;
+  }
+  if (w->map == NULL || end > w->map_size) TRY(wal_remap(w));
+  ASSERT(end <= w->allocated && (w->map == NULL || end <= w->map_size));
+  return VARVE_OK;
+}
+
+/* The header of a new log. Over an older log it goes in two writes, salt first: a header that is torn at any byte
+ * then never has the salt of the old frames behind it, and so cannot be taken for a damaged header of theirs. */
+static int wal_write_header(wal_writer *w, bool recycle, const wal_header *h) {
+  uint8_t bytes[WAL_HEADER_SIZE];
+  wal_header_put(bytes, h);
+  if (recycle) TRY(vfs_write_at(w->file, WAL_SALT_AT, bytes + WAL_SALT_AT, WAL_HEADER_SIZE - WAL_SALT_AT));
+  return vfs_write_at(w->file, 0, bytes, sizeof bytes);
+}
+
+static int wal_writer_open(env *e, uint64_t file_number, uint32_t flags, wal_writer **out) {
+  wal_writer *w = MEM_NEW(e->alloc, wal_writer);
+  *out = NULL;
+  if (w == NULL) return mem_fail(sizeof *w, "a log writer");
+  w->alloc = e->alloc;
+  buf_init(&w->scratch, e->alloc);
+  atomic_init(&w->end, 0);
+  atomic_init(&w->synced, 0);
+  int rc = vfs_open(e->fs, FILE_WAL, file_number, flags, &w->file);
+  if (rc >= 0) rc = vfs_size(w->file, &w->allocated);
+  if (rc < 0) {
+    ALSO(vfs_close(w->file));
+    MEM_DELETE(e->alloc, w);
+    return rc;
+  }
+  *out = w;
+  return VARVE_OK;
+}
+
+/* Releases a writer that could not be made, keeping the message of the failure that is the reason. */
+static void wal_writer_discard(env *e, wal_writer *w, bool remove) {
+  char message[512];
+  uint64_t number = w->file->number;
+  snprintf(message, sizeof message, "%s", status_message());
+  (void)wal_close(w);
+  if (remove) (void)vfs_remove(e->fs, FILE_WAL, number);
+  status_set_message(message);
+}
+
+INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *h, uint64_t size, wal_writer **out) {
+  ASSERT(file_number > 0 && file_number <= WAL_FILE_NUM_MAX);
+  ASSERT(h->log > 0 && h->log_before < h->log);
+  ASSERT(h->next_seq <= SEQ_MAX);
+  wal_writer *w = NULL;
+  int rc = VARVE_OK;
+  *out = NULL;
+  TRY(wal_writer_open(e, file_number, recycle ? VFS_WRITE : VFS_CREATE, &w));
+  e->random(e, &h->salt, sizeof h->salt);
+  w->log = h->log;
+  w->salt = h->salt;
+  STEP(wal_reserve(w, MAX(size, WAL_HEADER_SIZE)));
+  STEP(wal_write_header(w, recycle, h));
+  atomic_store_explicit(&w->end, WAL_HEADER_SIZE, memory_order_release);
+  *out = w;
+  w = NULL;
+out:
+  if (w != NULL) wal_writer_discard(e, w, !recycle);
+  return rc;
+}
+
+INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t size,
+                          wal_writer **out) {
+  ASSERT(end >= WAL_HEADER_SIZE && end % WAL_UNIT == 0);
+  wal_writer *w = NULL;
+  int rc = VARVE_OK;
+  *out = NULL;
+  TRY(wal_writer_open(e, file_number, VFS_WRITE, &w));
+  w->log = h->log;
+  w->salt = h->salt;
+  if (w->allocated > end) {
+    STEP(vfs_truncate(w->file, end));
+    w->allocated = end;
+  }
+  STEP(wal_reserve(w, MAX(size, end)));
+  STEP(vfs_sync(w->file));
+  atomic_store_explicit(&w->end, end, memory_order_release);
+  atomic_store_explicit(&w->synced, end, memory_order_release);
+  *out = w;
+  w = NULL;
+out:
+  if (w != NULL) wal_writer_discard(e, w, false);
+  return rc;
+}
+
+/* Everything of a frame but its first 8 bytes, which are returned: they make it one. */
+static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t offset, uint64_t first_seq,
+                                      uint32_t count, slice body) {
+  uint32_t body_size = (uint32_t)body.size;
+  uint64_t synced = atomic_load_explicit(&w->synced, memory_order_acquire);
+  put_u64(p + 8, first_seq);
+  put_u32(p + 16, count);
+  put_u32(p + 20, (uint32_t)(synced / WAL_UNIT));
+  put_u64(p + wal_frame_size(body.size) - WAL_UNIT, 0); /* the padding; the body covers the rest */
+  memcpy(p + WAL_FRAME_HEADER_SIZE, body.data, body.size);
+  return (uint64_t)wal_frame_checksum(p, body_size, w->salt, offset) << 32 | body_size;
+}
+
+static int wal_append_written(wal_writer *w, uint64_t offset, uint64_t first_seq, uint32_t count, slice body) {
+  buf *b = &w->scratch;
+  buf_clear(b);
+  uint64_t size = wal_frame_size(body.size);
+  if (size > PTRDIFF_MAX) return status_fail(VARVE_LIMIT, "a batch of %zu bytes is too large for this host", body.size);
+  TRY(buf_reserve(b, (size_t)size));
+  put_u64(b->data, wal_frame_fill(w, b->data, offset, first_seq, count, body));
+  int rc = vfs_write_at(w->file, offset, b->data, (size_t)size);
+  if (b->capacity > WAL_SCRATCH_KEPT) buf_free(b);
+  return rc;
+}
+
+INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice body) {
+  ASSERT(count > 0 && body.size >= count);
+  ASSERT(first_seq <= SEQ_MAX && count - 1 <= SEQ_MAX - first_seq);
+  if (UNLIKELY(body.size > WAL_FRAME_BODY_MAX)) {
+    return status_fail(VARVE_LIMIT, "a batch of %zu bytes is larger than a log frame's %u", body.size,
+                       WAL_FRAME_BODY_MAX);
+  }
+  uint64_t offset = atomic_load_explicit(&w->end, memory_order_relaxed);
+  uint64_t end = offset + wal_frame_size(body.size);
+  if (UNLIKELY(end > w->allocated || (w->map != NULL && end > w->map_size))) {
+    if (end > WAL_END_MAX) return status_fail(VARVE_LIMIT, "log %llu is full", (unsigned long long)w->log);
+    TRY(wal_reserve(w, end));
+  }
+  if (LIKELY(w->map != NULL)) {
+    uint8_t *p = w->map + offset;
+    uint64_t first = wal_frame_fill(w, p, offset, first_seq, count, body);
+    atomic_store_explicit((_Atomic uint64_t *)(void *)p, first, memory_order_release);
+  } else {
+    TRY(wal_append_written(w, offset, first_seq, count, body));
+  }
+  atomic_store_explicit(&w->end, end, memory_order_release);
+  return VARVE_OK;
+}
+
+INTERNAL int wal_sync(wal_writer *w) {
+  uint64_t end = atomic_load_explicit(&w->end, memory_order_acquire);
+  uint64_t synced = atomic_load_explicit(&w->synced, memory_order_relaxed);
+  ASSERT(synced <= end);
+  if (synced == end) return VARVE_OK;
+  TRY(vfs_sync(w->file));
+  atomic_store_explicit(&w->synced, end, memory_order_release);
+  return VARVE_OK;
+}
+
+INTERNAL uint64_t wal_file_number(const wal_writer *w) {
+  return w->file->number;
+}
+
+INTERNAL uint64_t wal_log_number(const wal_writer *w) {
+  return w->log;
+}
+
+INTERNAL uint64_t wal_end(const wal_writer *w) {
+  return atomic_load_explicit(&w->end, memory_order_acquire);
+}
+
+INTERNAL uint64_t wal_synced(const wal_writer *w) {
+  return atomic_load_explicit(&w->synced, memory_order_acquire);
+}
+
+INTERNAL uint64_t wal_allocated(const wal_writer *w) {
+  return w->allocated;
+}
+
+INTERNAL size_t wal_memory(const wal_writer *w) {
+  return w->map_size + w->scratch.capacity;
+}
+
+INTERNAL int wal_close(wal_writer *w) {
+  if (w == NULL) return VARVE_OK;
+  int rc = VARVE_OK;
+  if (w->map != NULL) ALSO(vfs_unmap(w->file, w->map, w->map_size));
+  ALSO(vfs_close(w->file));
+  buf_free(&w->scratch);
+  MEM_DELETE(w->alloc, w);
+  return rc;
+}
+
+#undef WAL_SCRATCH_KEPT
