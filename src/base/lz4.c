@@ -23,6 +23,7 @@
 #define LZ4_LAST_LITERALS 5u  /* a block's last bytes that are literals */
 #define LZ4_MATCH_LIMIT   12u /* a block's last bytes where no match begins */
 #define LZ4_OFFSET_MAX    65535u
+#define LZ4_WIDE          32u /* literals that are copied without looking at their size */
 #define LZ4_HASH_BITS_MAX 12u
 #define LZ4_HASH_BITS_MIN 8u
 #define LZ4_SKIP_SHIFT    6u /* misses until the step grows by one, as a power of two */
@@ -57,8 +58,8 @@ static inline size_t lz4_sequence_bound(size_t literals, size_t match) {
   return 1 + literals / 255 + 1 + literals + 2 + match / 255 + 1;
 }
 
-/* Writes token, length and literals; room was checked. */
-static inline uint8_t *lz4_put_literals(uint8_t *op, const uint8_t *from, size_t size, uint8_t **token) {
+/* Writes token, length and literals; room was checked. `wide`: LZ4_WIDE bytes may be read and written. */
+static inline uint8_t *lz4_put_literals(uint8_t *op, const uint8_t *from, size_t size, bool wide, uint8_t **token) {
   *token = op++;
   if (size >= 15) {
     **token = 15u << 4;
@@ -66,7 +67,12 @@ static inline uint8_t *lz4_put_literals(uint8_t *op, const uint8_t *from, size_t
   } else {
     **token = (uint8_t)(size << 4);
   }
-  memcpy(op, from, size);
+  if (LIKELY(wide && size <= LZ4_WIDE)) {
+    memcpy(op, from, LZ4_WIDE / 2);
+    memcpy(op + LZ4_WIDE / 2, from + LZ4_WIDE / 2, LZ4_WIDE / 2);
+  } else {
+    memcpy(op, from, size);
+  }
   return op + size;
 }
 
@@ -123,8 +129,10 @@ INTERNAL size_t lz4_compress(lz4_work *work, const void *data, size_t size, void
       while (ip > anchor && from > base && ip[-1] == from[-1]) ip--, from--;
       size_t literals = (size_t)(ip - anchor);
       size_t match = LZ4_MATCH_MIN + lz4_match_size(ip + LZ4_MATCH_MIN, from + LZ4_MATCH_MIN, match_end);
-      if ((size_t)(op_end - op) < lz4_sequence_bound(literals, match)) return 0;
-      op = lz4_put_literals(op, anchor, literals, &token);
+      size_t bound = lz4_sequence_bound(literals, match), left = (size_t)(op_end - op);
+      if (left < bound) return 0;
+      bool wide = left - bound >= LZ4_WIDE && (size_t)(end - anchor) >= LZ4_WIDE;
+      op = lz4_put_literals(op, anchor, literals, wide, &token);
       op = lz4_put_match(op, token, (size_t)(ip - from), match);
       ip += match;
       anchor = ip;
@@ -138,7 +146,7 @@ INTERNAL size_t lz4_compress(lz4_work *work, const void *data, size_t size, void
   if (literals == 0) {
     *op++ = 0; /* only the empty block: `data` may be NULL */
   } else {
-    op = lz4_put_literals(op, anchor, literals, &token);
+    op = lz4_put_literals(op, anchor, literals, false, &token);
   }
   ASSERT(op <= op_end);
   return (size_t)(op - (uint8_t *)out);
@@ -224,6 +232,7 @@ INTERNAL bool lz4_decompress(const void *data, size_t size, void *out, size_t ou
 #undef LZ4_LAST_LITERALS
 #undef LZ4_MATCH_LIMIT
 #undef LZ4_OFFSET_MAX
+#undef LZ4_WIDE
 #undef LZ4_HASH_BITS_MAX
 #undef LZ4_HASH_BITS_MIN
 #undef LZ4_SKIP_SHIFT
