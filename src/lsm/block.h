@@ -27,6 +27,9 @@ typedef struct block_builder {
   buf keys, values; /* whole keys and values one after the other, until finish */
   struct block_pending *entries;
   size_t count, capacity;
+  size_t prefix;    /* common to all keys so far */
+  size_t lengths;   /* bytes of the varints, at most */
+  size_t last_key;  /* where the last key begins in `keys` */
   bool any_trailer; /* some version is not (sequence 0, PUT) */
 } block_builder;
 
@@ -50,13 +53,29 @@ typedef struct block {
 /* Checks the frame of hostile bytes (aligned to 8): sizes, counts, arrays within the payload. False = CORRUPT. O(1): entries are checked as they are
  * reached (block_entry), so that opening a block costs nothing that grows with it. */
 INTERNAL bool block_open(block *b, slice payload);
+/* The path of block_entry for sizes of more than one byte each. */
+INTERNAL bool block_entry_long(const uint8_t *at, const uint8_t *end, slice *suffix, slice *value);
 /* Entry i < count: false when its bytes are not inside the payload (CORRUPT). */
-INTERNAL bool block_entry(const block *b, uint32_t i, slice *suffix, slice *value);
+static inline bool block_entry(const block *b, uint32_t i, slice *suffix, slice *value) {
+  ASSERT_SLOW(i < b->count);
+  uint32_t offset = b->wide ? get_u32(b->offsets + 4 * (size_t)i) : get_u16(b->offsets + 2 * (size_t)i);
+  if (UNLIKELY(offset > b->size)) return false;
+  const uint8_t *at = b->data + offset, *end = b->data + b->size;
+  size_t left = (size_t)(end - at);
+  if (UNLIKELY(left < 2 || ((at[0] | at[1]) & 0x80) != 0)) return block_entry_long(at, end, suffix, value);
+  size_t suffix_size = at[0], value_size = at[1];
+  if (UNLIKELY(suffix_size + value_size > left - 2)) return false;
+  *suffix = slice_make(at + 2, suffix_size);
+  *value = slice_make(at + 2 + suffix_size, value_size);
+  return true;
+}
 static inline uint64_t block_trailer(const block *b, uint32_t i) {
   return b->trailers == NULL ? (uint64_t)KIND_PUT : b->trailers[i];
 }
 /* Index of the first version at or after (key, trailer), count when none; UINT32_MAX when the block is broken. */
 INTERNAL uint32_t block_seek(const block *b, slice key, uint64_t trailer);
+/* The same, and when it is a version of `key` itself: *found is true and *value its value. */
+INTERNAL uint32_t block_find(const block *b, slice key, uint64_t trailer, bool *found, slice *value);
 
 /* Everything checked: order, heads, prefix, no gaps. For verify and fuzzing. False = CORRUPT. */
 INTERNAL bool block_check(const block *b);

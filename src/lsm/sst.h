@@ -2,8 +2,8 @@
  *
  *   [block] … [block] [range tombstones] [filter] [index] [properties] [footer, 128 bytes, at the end]
  *
- *   Every section is stored as   payload | zeros to a multiple of 4 | u32 codec (0 raw, 1 LZ4 preceded by a u32 raw size)
- *                                | u32 checksum, and starts at a multiple of 8
+ *   Every section is stored as   payload | zeros to a multiple of 8 | u32 codec (0 raw, 1 LZ4 preceded by a u32 raw size;
+ *                                | the count of zeros in the second byte) | u32 checksum, and starts at a multiple of 8
  *   checksum = low half of XXH64 of everything before it in the section, seed = file number * odd constant ^ section offset: a block
  *   that is intact but in the wrong place, or of the wrong file, does not pass.
  *
