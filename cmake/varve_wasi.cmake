@@ -18,7 +18,7 @@ endif()
 if(varve_wasi_cli)
   add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/varve.wasm
     COMMAND ${VARVE_WASI_CLANG} --target=wasm32-wasi --sysroot=${VARVE_WASI_SYSROOT}
-      -std=c11 -Wall -Wextra -Wshadow -Wconversion ${varve_wasi_flags} -fvisibility=hidden -mbulk-memory
+      -std=c11 -Wall -Wextra -Wconversion ${varve_wasi_flags} -fvisibility=hidden -mbulk-memory
       -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include -Wl,-z,stack-size=1048576
       -o ${PROJECT_BINARY_DIR}/varve.wasm ${PROJECT_SOURCE_DIR}/src/varve_all.c ${varve_wasi_cli}
     DEPENDS ${varve_inputs} ${varve_wasi_cli} COMMENT "Building varve.wasm (WASI)" VERBATIM)

@@ -24,7 +24,8 @@ const BANNED_CALLS = [
     mend: 'Report with status_fail (status.h)',
   },
   {
-    calls: 'time gettimeofday clock_gettime clock rand srand random srandom getrandom getentropy getenv sleep usleep nanosleep',
+    calls:
+      'time gettimeofday clock_gettime clock rand srand random srandom getrandom getentropy getenv sleep usleep nanosleep',
     mend: 'What is not decided by the input comes through env (env.h)',
   },
   {
@@ -78,7 +79,9 @@ function includeProblem(path, target, paths) {
   const own = /^src\/(\w+)\//.exec(path)?.[1]
   const layer = target.split('/')[0] ?? ''
   if (/^(cli|examples|bench)\//.test(path)) {
-    return paths.has(beside) ? null : `includes "${target}". Only varve.h and its own directory's headers are allowed here`
+    return paths.has(beside)
+      ? null
+      : `includes "${target}". Only varve.h and its own directory's headers are allowed here`
   }
   if (!LAYERS.includes(layer)) {
     if (own !== undefined) return `includes "${target}". Write it as "<layer>/<file>.h"`

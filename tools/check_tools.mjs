@@ -15,7 +15,11 @@ const CLANG_FORMAT_VERSION = 14
 
 /** Generated files that are committed; each generator takes --check. */
 const GENERATED = [
-  { generator: 'tools/gen_abi.mjs', output: 'bindings/js/src/abi.js', needs: ['src/api/api_wasm.c', 'include/varve.h'] },
+  {
+    generator: 'tools/gen_abi.mjs',
+    output: 'bindings/js/src/abi.js',
+    needs: ['src/api/api_wasm.c', 'include/varve.h'],
+  },
 ]
 
 /**
@@ -62,7 +66,14 @@ async function checkClangFormat(files, report) {
   }
   for (const [path, line] of first) report(path, line, `is not formatted. Run ${name} -i ${path}`)
   if (first.size === 0 && results.some(({ code }) => code !== 0)) {
-    report('.clang-format', 1, `${name} failed: ${results.map(({ output }) => output).join('').slice(0, 500)}`)
+    report(
+      '.clang-format',
+      1,
+      `${name} failed: ${results
+        .map(({ output }) => output)
+        .join('')
+        .slice(0, 500)}`,
+    )
   }
 }
 
