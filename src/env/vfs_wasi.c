@@ -19,7 +19,7 @@ INTERNAL int fd_os_open(int dir, const char *name, int flags, unsigned mode) {
   return openat(dir, name, flags | O_NOFOLLOW, mode);
 }
 
-/* Sets the size alone: newer hosts refuse to reserve space, and without mappings a later FULL is an ordinary failure. */
+/* Sets the size alone: newer hosts refuse to reserve space, and without maps a later FULL is an ordinary failure. */
 INTERNAL int fd_os_reserve(int fd, uint64_t offset, uint64_t size) {
   return ftruncate(fd, (off_t)(offset + size)) == 0 ? 0 : errno;
 }
