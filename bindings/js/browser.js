@@ -1,0 +1,13 @@
+// browser.js: the package in pages and workers.
+
+import { usePlatform } from './src/platform.js'
+import { webPlatform } from './src/web_platform.js'
+
+usePlatform(webPlatform)
+
+export { Database } from './src/database.js'
+export { Keyspace } from './src/keyspace.js'
+export { Snapshot } from './src/snapshot.js'
+export { DatabaseError } from './src/errors.js'
+export { MemoryHost } from './src/host/memory.js'
+export { HostError } from './src/host/host.js'

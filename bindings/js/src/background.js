@@ -1,0 +1,64 @@
+// background.js: the engine's background work, done between the program's tasks, and the syncs of relaxed commits. Nothing here
+// keeps a process alive.
+
+import { platform } from './platform.js'
+
+const WORK_BYTES = 256 << 10 // about a millisecond of merging
+const WORK_AFTER = 64 << 10 // of commits
+
+export class Background {
+  #engine
+  #intervalMs
+  #pending = 0
+  #scheduled = false
+  /** @type {unknown} */
+  #timer = null
+  #closed = false
+  /** The failure that ended background work; the engine reports it to the next write as well.
+   * @type {unknown} */
+  failure = null
+
+  /** @param {import('./module.js').Engine} engine @param {number} intervalMs of relaxed syncs */
+  constructor(engine, intervalMs) {
+    this.#engine = engine
+    this.#intervalMs = intervalMs
+  }
+
+  /** @param {number} bytes that were committed */
+  committed(bytes) {
+    if (this.#closed) return
+    this.#pending += bytes
+    if (this.#pending >= WORK_AFTER) this.#schedule()
+    if (this.#timer === null) this.#timer = platform().timer(() => this.#atInterval(), this.#intervalMs + 1)
+  }
+
+  #atInterval() {
+    this.#timer = null
+    this.#work()
+  }
+
+  #schedule() {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    platform().whenIdle(() => {
+      this.#scheduled = false
+      this.#work()
+    })
+  }
+
+  #work() {
+    if (this.#closed) return
+    this.#pending = 0
+    try {
+      if (this.#engine.work(WORK_BYTES)) this.#schedule()
+    } catch (error) {
+      this.failure = error
+    }
+  }
+
+  close() {
+    this.#closed = true
+    if (this.#timer !== null) platform().clearTimer(this.#timer)
+    this.#timer = null
+  }
+}

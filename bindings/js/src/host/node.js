@@ -1,0 +1,247 @@
+// node.js: a directory of the file system, by Node's synchronous calls. File descriptors stay open, reads and writes name
+// their offset, and syncs are real.
+
+import fs from 'node:fs'
+import os from 'node:os'
+import { randomFillSync } from 'node:crypto'
+import { join } from 'node:path'
+import { HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY, fileName, parseFileName } from './host.js'
+import { systemError } from './node_errors.js'
+import { NodeLock } from './node_lock.js'
+
+/** Places that hold a lock, to be given back when the process ends.
+ * @type {Set<NodeLock>} */
+const held = new Set()
+let exitHandler = false
+
+function giveBackAtExit() {
+  if (exitHandler) return
+  exitHandler = true
+  process.on('exit', () => {
+    for (const lock of held) {
+      try {
+        lock.give()
+      } catch {
+        // The process is going: whoever comes next sees that the owner is dead.
+      }
+    }
+  })
+}
+
+/** @implements {import('./host.js').HostFile} */
+class NodeFile {
+  #fd
+  #path
+
+  /** @param {number} fd @param {string} path */
+  constructor(fd, path) {
+    this.#fd = fd
+    this.#path = path
+  }
+
+  /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
+  read(offset, bytes, at, size) {
+    let done = 0
+    try {
+      while (done < size) {
+        const got = fs.readSync(this.#fd, bytes, at + done, size - done, offset + done)
+        if (got === 0) break
+        done += got
+      }
+    } catch (error) {
+      throw systemError(error, `cannot read ${size} bytes at ${offset} of ${this.#path}`)
+    }
+    return done
+  }
+
+  /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
+  write(offset, bytes, at, size) {
+    let done = 0
+    try {
+      while (done < size) done += fs.writeSync(this.#fd, bytes, at + done, size - done, offset + done)
+    } catch (error) {
+      throw systemError(error, `cannot write ${size} bytes at ${offset} of ${this.#path}`)
+    }
+  }
+
+  /** Node cannot reserve space; a longer file that reads as zeros is what it can do. @param {number} size */
+  allocate(size) {
+    if (this.size() < size) this.#resize(size)
+  }
+
+  /** @param {number} size */
+  truncate(size) {
+    this.#resize(size)
+  }
+
+  /** @param {number} size */
+  #resize(size) {
+    try {
+      fs.ftruncateSync(this.#fd, size)
+    } catch (error) {
+      throw systemError(error, `cannot make ${this.#path} ${size} bytes long`)
+    }
+  }
+
+  size() {
+    try {
+      return fs.fstatSync(this.#fd).size
+    } catch (error) {
+      throw systemError(error, `cannot tell the size of ${this.#path}`)
+    }
+  }
+
+  sync() {
+    try {
+      fs.fdatasyncSync(this.#fd)
+    } catch (error) {
+      throw systemError(error, `cannot sync ${this.#path}`)
+    }
+  }
+
+  close() {
+    try {
+      fs.closeSync(this.#fd)
+    } catch (error) {
+      throw systemError(error, `cannot close ${this.#path}`)
+    }
+  }
+}
+
+/** @implements {import('./host.js').HostPlace} */
+class NodePlace {
+  #path
+  #readOnly
+  #fd
+  /** @type {NodeLock | null} */
+  #lock = null
+
+  /** @param {string} path @param {boolean} readOnly @param {number} fd of the directory; -1 where that cannot be */
+  constructor(path, readOnly, fd) {
+    this.#path = path
+    this.#readOnly = readOnly
+    this.#fd = fd
+  }
+
+  /** @param {number} kind @param {number} number */
+  #name(kind, number) {
+    return join(this.#path, fileName(kind, number))
+  }
+
+  /** @param {number} kind @param {number} number @param {number} flags */
+  open(kind, number, flags) {
+    const path = this.#name(kind, number)
+    const mode = (flags & OPEN_CREATE) !== 0 ? 'wx+' : (flags & OPEN_WRITE) !== 0 ? 'r+' : 'r'
+    try {
+      return new NodeFile(fs.openSync(path, mode), path)
+    } catch (error) {
+      throw systemError(error, `cannot open ${path}`)
+    }
+  }
+
+  /** @param {number} kind @param {number} number */
+  remove(kind, number) {
+    const path = this.#name(kind, number)
+    try {
+      fs.unlinkSync(path)
+    } catch (error) {
+      throw systemError(error, `cannot remove ${path}`)
+    }
+  }
+
+  syncDir() {
+    if (this.#fd < 0) return
+    try {
+      fs.fsyncSync(this.#fd)
+    } catch (error) {
+      throw systemError(error, `cannot sync the directory ${this.#path}`)
+    }
+  }
+
+  list() {
+    const found = []
+    try {
+      for (const name of fs.readdirSync(this.#path)) {
+        const file = parseFileName(name)
+        if (file !== null) found.push({ ...file, size: fs.statSync(join(this.#path, name)).size })
+      }
+    } catch (error) {
+      throw systemError(error, `cannot list ${this.#path}`)
+    }
+    return found
+  }
+
+  /** @param {number} waitMs */
+  lock(waitMs) {
+    const lock = new NodeLock(this.#path)
+    try {
+      lock.take(waitMs)
+    } catch (error) {
+      // Nobody can own a directory that nobody can write.
+      if (this.#readOnly && error instanceof HostError && /** @type {any} */ (error.cause)?.code === 'EROFS') return
+      throw error
+    }
+    this.#lock = lock
+    held.add(lock)
+    giveBackAtExit()
+  }
+
+  unlock() {
+    if (this.#lock === null) return
+    const lock = this.#lock
+    this.#lock = null
+    held.delete(lock)
+    lock.give()
+  }
+
+  close() {
+    this.unlock()
+    if (this.#fd >= 0) fs.closeSync(this.#fd)
+    this.#fd = -1
+  }
+}
+
+/** @implements {import('./host.js').Host} */
+export class NodeHost {
+  name = 'node'
+
+  /** @param {string} path @param {number} flags */
+  open(path, flags) {
+    let stat
+    try {
+      stat = fs.statSync(path, { throwIfNoEntry: false })
+      if (stat === undefined && (flags & PLACE_CREATE) !== 0) {
+        fs.mkdirSync(path)
+        stat = fs.statSync(path)
+      }
+    } catch (error) {
+      throw systemError(error, `cannot open ${path}`)
+    }
+    if (stat === undefined) throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
+    if (!stat.isDirectory()) throw new HostError('NOT_DATABASE', `${path} is no directory: a database is one`)
+    return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, openDirectory(path))
+  }
+
+  nowUs() {
+    return performance.now() * 1000
+  }
+
+  /** @param {Uint8Array} bytes */
+  random(bytes) {
+    randomFillSync(bytes)
+  }
+
+  memory() {
+    return os.totalmem()
+  }
+}
+
+/** A descriptor for syncing names; Windows has none. @param {string} path */
+function openDirectory(path) {
+  try {
+    return fs.openSync(path, 'r')
+  } catch (error) {
+    if (process.platform === 'win32') return -1
+    throw systemError(error, `cannot open ${path}`)
+  }
+}

@@ -1,0 +1,139 @@
+// queue.js: promise writes of one turn of the event loop share one commit.
+//
+// put(), del(), batch() and clear() encode their change into the stage at once, so that values may be changed afterwards and
+// misuse rejects only its own promise. The stage is committed when the turn is over: after all callbacks and promise
+// reactions that are due have run (platform.afterTurn). A microtask alone would be too early: of a hundred callers
+// that each `await` their puts in a loop, every one resumes in a microtask of its own, and each would commit alone. A
+// timer or setImmediate would be late: a loop of awaited puts would wait for a round of the event loop each time.
+//
+// Reads, synchronous writes, sync() and close() flush first, so a program always reads what it wrote. A group that would pass
+// GROUP_BYTES is committed at once, which bounds memory.
+//
+// Outcome: a commit is all or nothing, so when it fails every promise of the group is rejected; only for a reason that may lie
+// with one caller's changes alone (a dropped keyspace, one batch too large) each caller's changes are then committed on
+// their own, and each promise gets its own outcome.
+
+import { DatabaseError } from './errors.js'
+import { platform } from './platform.js'
+
+const GROUP_BYTES = 4 << 20
+const ONE_CALLERS_FAULT = new Set(['ERR_DB_CLOSED', 'ERR_DB_INVALID', 'ERR_DB_LIMIT', 'ERR_DB_NOMEM'])
+
+/**
+ * @typedef {object} Waiting
+ * @property {() => void} resolve
+ * @property {(error: unknown) => void} reject
+ * @property {number} begin of its changes in the stage
+ * @property {number} end
+ */
+
+export class CommitQueue {
+  #engine
+  #committed
+  /** @type {Waiting[]} */
+  #waiting = []
+  #durability = 0
+  #scheduled = false
+  #atEnd = () => {
+    this.#scheduled = false
+    this.flush()
+  }
+
+  /**
+   * @param {import('./module.js').Engine} engine
+   * @param {(bytes: number, durability: number) => void} committed told after every commit
+   */
+  constructor(engine, committed) {
+    this.#engine = engine
+    this.#committed = committed
+  }
+
+  /** Adds what `stage` puts into the stage to the group. @param {number} durability 0 = as opened
+   * @param {(engine: import('./module.js').Engine) => void} stage
+   * @returns {Promise<void>} */
+  add(durability, stage) {
+    const engine = this.#engine
+    const begin = engine.staged
+    try {
+      stage(engine)
+    } catch (error) {
+      engine.rewind(begin)
+      return Promise.reject(error)
+    }
+    return this.joined(begin, durability)
+  }
+
+  /** The promise for changes that are staged from `begin` on. @param {number} begin @param {number} durability
+   * @returns {Promise<void>} */
+  joined(begin, durability) {
+    const end = this.#engine.staged
+    if (durability > this.#durability) this.#durability = durability
+    /** @type {Promise<void>} */
+    const promise = new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject, begin, end })
+    })
+    if (end >= GROUP_BYTES) this.flush()
+    else if (!this.#scheduled) {
+      this.#scheduled = true
+      platform().afterTurn(this.#atEnd)
+    }
+    return promise
+  }
+
+  /** Commits the group now. Its promises learn the outcome; this never throws. */
+  flush() {
+    const group = this.#waiting
+    if (group.length === 0) return
+    const engine = this.#engine
+    const durability = this.#durability
+    const bytes = engine.staged
+    this.#waiting = []
+    this.#durability = 0
+    try {
+      if (bytes > 0) engine.commit(durability, 0, bytes)
+      for (const one of group) one.resolve()
+    } catch (error) {
+      if (group.length > 1 && error instanceof DatabaseError && ONE_CALLERS_FAULT.has(error.code)) {
+        this.#commitOneByOne(group, durability)
+      } else for (const one of group) one.reject(error)
+    }
+    this.#discard()
+    this.#committed(bytes, durability)
+  }
+
+  /** @param {Waiting[]} group @param {number} durability */
+  #commitOneByOne(group, durability) {
+    for (const { begin, end, resolve, reject } of group) {
+      try {
+        if (end > begin) this.#engine.commit(durability, begin, end)
+        resolve()
+      } catch (error) {
+        reject(error)
+      }
+    }
+  }
+
+  #discard() {
+    try {
+      this.#engine.discard()
+    } catch {
+      // The engine has stopped: the promises know.
+    }
+  }
+
+  /** A write that is committed before it returns. @param {number} durability
+   * @param {(engine: import('./module.js').Engine) => void} stage */
+  now(durability, stage) {
+    this.flush()
+    const engine = this.#engine
+    let bytes = 0
+    try {
+      stage(engine)
+      bytes = engine.staged
+      if (bytes > 0) engine.commit(durability, 0, bytes)
+    } finally {
+      this.#discard()
+    }
+    this.#committed(bytes, durability)
+  }
+}

@@ -1,0 +1,34 @@
+// web_platform.js: pages and workers: what every JavaScript host has. Storage is in memory.
+
+import { MemoryHost } from './host/memory.js'
+import { compileResponse } from './wasm.js'
+
+const host = new MemoryHost()
+const channel = new MessageChannel()
+/** @type {(() => void)[]} */
+const due = []
+channel.port1.onmessage = () => due.shift()?.()
+
+/** @type {Promise<WebAssembly.Module> | undefined} */
+let compiling
+
+/** @param {() => void} run */
+function soon(run) {
+  due.push(run)
+  channel.port2.postMessage(null)
+}
+
+/** @type {import('./platform.js').Platform} */
+export const webPlatform = {
+  host: () => host,
+  module: () => (compiling ??= fetch(new URL('../../../dist/varve.wasm', import.meta.url)).then(compileResponse)),
+  moduleSync: () => {
+    throw new TypeError('openSync() needs the engine: pass { wasm: module }, or use await Database.open()')
+  },
+  fetchModule: async (url) => compileResponse(await fetch(url)),
+  afterTurn: soon,
+  whenIdle: soon,
+  timer: (run, ms) => setTimeout(run, ms),
+  clearTimer: (timer) => clearTimeout(timer),
+  pause: () => new Promise((resolve) => soon(() => resolve(undefined))),
+}
