@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #define ALLOC_LINE  64u
-#define ALLOC_ALIGN 16u
+#define ALLOC_ALIGN alignof(max_align_t) /* 16 natively, 8 in WebAssembly */
 
 static void *alloc_libc_resize(allocator *self, void *ptr, size_t old_size, size_t new_size) {
   ASSERT((ptr == NULL) == (old_size == 0));

@@ -10,7 +10,7 @@
 
 typedef struct allocator {
   /* realloc's meaning, with new_size 0 = release and ptr NULL = new. NULL when it fails, `ptr` is then unchanged.
-   * Results are aligned to 16 bytes. */
+   * Results are aligned as any object needs: to 16 bytes natively, to 8 in WebAssembly. */
   void *(*resize)(struct allocator *self, void *ptr, size_t old_size, size_t new_size);
   atomic_size_t used; /* bytes handed out now */
 } allocator;
