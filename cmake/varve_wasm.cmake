@@ -4,6 +4,7 @@ find_program(VARVE_EMCC emcc REQUIRED)
 file(GLOB_RECURSE varve_inputs CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/*.c ${PROJECT_SOURCE_DIR}/src/*.h ${PROJECT_SOURCE_DIR}/include/varve.h)
 set(VARVE_WASM_FLAGS "-O3" CACHE STRING "How to optimise varve.wasm")
+set(VARVE_DIST "" CACHE PATH "A directory that gets a copy of varve.wasm; the JavaScript package reads dist/")
 separate_arguments(varve_wasm_flags UNIX_COMMAND "${VARVE_WASM_FLAGS}")
 if(VARVE_TINY)
   list(APPEND varve_wasm_flags -DVARVE_TINY)
@@ -29,3 +30,8 @@ add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/varve.wasm
     -o ${PROJECT_BINARY_DIR}/varve.wasm ${PROJECT_SOURCE_DIR}/src/varve_all.c
   DEPENDS ${varve_inputs} COMMENT "Building varve.wasm (Emscripten)" VERBATIM)
 add_custom_target(varve_wasm ALL DEPENDS ${PROJECT_BINARY_DIR}/varve.wasm)
+if(VARVE_DIST)
+  add_custom_command(TARGET varve_wasm POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${VARVE_DIST}
+    COMMAND ${CMAKE_COMMAND} -E copy_if_different ${PROJECT_BINARY_DIR}/varve.wasm ${VARVE_DIST}/varve.wasm VERBATIM)
+endif()

@@ -18,6 +18,7 @@ const version = /#define VARVE_VERSION "([^"]+)"/.exec(header)?.[1]
 
 /** Headers that were written where every target sees them, and those of the branch that is being written. */
 const common = new Set()
+/** @type {Set<string> | null} */
 let branch = null
 
 /**

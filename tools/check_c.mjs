@@ -128,6 +128,25 @@ function checkAll(files, report) {
   }
 }
 
+/** The compiler cannot know that nobody calls a function. @param {SourceFile[]} files @param {Report} report */
+function checkUnused(files, report) {
+  /** @type {Map<string, { path: string, line: number }>} */
+  const declared = new Map()
+  /** @type {Set<string>} */
+  const used = new Set()
+  for (const { path, code } of files) {
+    if (!/^(src|tools)\//.test(path)) continue
+    code.split('\n').forEach((text, i) => {
+      const name = /^INTERNAL\b[^(]*?\b(\w+)\(/.exec(text)?.[1]
+      if (name !== undefined && path.endsWith('.h')) declared.set(name, { path, line: i + 1 })
+      for (const word of text.match(/\b[a-z]\w+/g) ?? []) if (word !== name) used.add(word)
+    })
+  }
+  for (const [name, { path, line }] of declared) {
+    if (!used.has(name)) report(path, line, `nobody in src/ uses ${name}. Remove it, or use it`)
+  }
+}
+
 /** @param {SourceFile} file @param {Report} report */
 function checkCalls(file, report) {
   if (!file.path.startsWith('src/') || file.path.startsWith('src/env/')) return
@@ -192,5 +211,6 @@ export function checkC(files, report) {
   for (const key of Object.keys(LONG_FUNCTIONS)) {
     if (!used.has(key)) report('tools/check_c.mjs', 1, `${key} is short now, or gone. Take it off LONG_FUNCTIONS`)
   }
+  checkUnused(files, report)
   checkAll(files, report)
 }

@@ -41,7 +41,9 @@ export async function main(args) {
   /** @type {string[]} */
   const problems = []
   /** @type {Report} */
-  const report = (path, line, text) => problems.push(`${path}:${line}: ${text}`)
+  const report = (path, line, text) => {
+    problems.push(`${path}:${line}: ${text}`)
+  }
 
   const tools = checkTools(files, report, { js: !args.includes('--no-js') })
   checkFiles(files, report)

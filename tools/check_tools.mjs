@@ -78,23 +78,61 @@ async function checkClangFormat(files, report) {
 }
 
 /**
- * Runs one of npm's programs; what it prints goes to the report as it is, with its own file and line.
- * @param {string} name
- * @param {string[]} args
- * @param {string[]} configs one of these must exist
- * @param {string} mend
- * @param {Report} report
+ * npm's programs, each with a cache in node_modules/.cache: only what changed is looked at again.
+ * `config` must exist; `found` reads a line of what the program prints.
  */
-async function checkWithNpm(name, args, configs, mend, report) {
+const CACHE = 'node_modules/.cache'
+const NPM_TOOLS = [
+  {
+    name: 'prettier',
+    args: ['--check', '--log-level=warn', '--cache', `--cache-location=${CACHE}/prettier`, '.'],
+    config: '.prettierrc.json',
+    found: /^\[(?:warn|error)\] (?<path>[^\s:]+)(?<line>$|:)/,
+    mend: 'Run npx prettier --write on it',
+  },
+  {
+    name: 'eslint',
+    args: ['--cache', `--cache-location=${CACHE}/eslint/`, '--format', './tools/check_eslint.mjs', '.'],
+    config: 'eslint.config.js',
+    found: /^(?<path>[^:]+):(?<line>\d+): (?<text>.+)/,
+    mend: 'Mend it, or try npx eslint --fix',
+  },
+  {
+    name: 'tsc',
+    args: [
+      '--noEmit',
+      '--pretty',
+      'false',
+      '--incremental',
+      '--tsBuildInfoFile',
+      `${CACHE}/tsc.tsbuildinfo`,
+      '-p',
+      '.',
+    ],
+    config: 'tsconfig.json',
+    found: /^(?<path>\S+?)\((?<line>\d+),\d+\): error (?<text>.+)/,
+    mend: 'Mend the types',
+  },
+]
+
+/** @param {typeof NPM_TOOLS[number]} tool @param {Report} report */
+async function checkWithNpm({ name, args, config, found, mend }, report) {
   const program = join(root, 'node_modules/.bin', name)
   if (!existsSync(program)) {
     leaveOut(`${name} is not installed (npm install); what it checks was not checked`)
     return
   }
-  const config = configs.find((file) => existsSync(join(root, file)))
-  if (config === undefined) return
+  if (!existsSync(join(root, config))) return
   const { code, output } = await run(program, args)
-  if (code !== 0) report(config, 1, `${name} found this. ${mend}\n${output.trim()}`)
+  if (code === 0) return
+  let count = 0
+  for (const line of output.split('\n')) {
+    const groups = found.exec(line)?.groups
+    if (groups === undefined) continue
+    count++
+    report(groups.path ?? config, Number(groups.line) || 1, `${name}: ${groups.text ?? 'not formatted'}. ${mend}`)
+  }
+  if (count === 0) report(config, 1, `${name} failed: ${output.trim()}`)
 }
 
 /** @param {SourceFile[]} files @param {Report} report */
@@ -115,13 +153,7 @@ async function checkGenerated(files, report) {
 export async function checkTools(files, report, { js }) {
   const checks = [checkClangFormat(files, report), checkGenerated(files, report)]
   if (js && existsSync(join(root, 'package.json'))) {
-    const eslint = ['eslint.config.js', 'eslint.config.mjs']
-    const prettier = ['.prettierrc', '.prettierrc.json', 'prettier.config.js', 'package.json']
-    checks.push(
-      checkWithNpm('prettier', ['--check', '--log-level', 'warn', '.'], prettier, 'Run npx prettier --write .', report),
-      checkWithNpm('eslint', ['.'], eslint, 'Mend it, or run npx eslint --fix .', report),
-      checkWithNpm('tsc', ['--noEmit', '-p', '.'], ['tsconfig.json'], 'Mend the types', report),
-    )
+    checks.push(...NPM_TOOLS.map((tool) => checkWithNpm(tool, report)))
   }
   await Promise.all(checks)
 }
