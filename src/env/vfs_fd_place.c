@@ -131,6 +131,34 @@ out:
 
 /* ---- the place ---- */
 
+/* Whether the directory holds names that are not ours. */
+static int fd_find_foreign(vfs *fs, bool *found) {
+  int rc = VARVE_OK;
+  file_kind kind;
+  uint64_t number;
+  *found = false;
+  int fd = fd_os_open(fd_place_of(fs)->dir, ".", O_RDONLY | O_DIRECTORY, 0);
+  DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+  if (dir == NULL) {
+    rc = fd_fail(fs, "", "list the files", errno, false);
+    if (fd >= 0) close(fd);
+    return rc;
+  }
+  while (!*found) {
+    errno = 0;
+    const struct dirent *entry = readdir(dir);
+    if (entry == NULL && errno != 0) STEP(fd_fail(fs, "", "list the files", errno, false));
+    if (entry == NULL) break;
+    const char *name = entry->d_name;
+    bool ours = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "LOCK") == 0 ||
+                strcmp(name, "LOCK.node") == 0 || file_name_parse(name, strlen(name), &kind, &number);
+    *found = !ours;
+  }
+out:
+  closedir(dir);
+  return rc;
+}
+
 /* Opens the directory, and makes it first when asked to. */
 static int fd_open_dir(const char *path, uint32_t flags, bool *created, int *dir) {
   bool create = (flags & VFS_PLACE_CREATE) != 0 && (flags & VFS_PLACE_READ_ONLY) == 0;
@@ -185,6 +213,8 @@ INTERNAL int fd_place_open(allocator *alloc, const char *path, uint32_t flags, c
   self->ino = info.st_ino;
   /* A directory without SUPER may have been made by a process that died before it made the name durable. */
   self->sync_parent = created || fstatat(self->dir, "SUPER", &info, AT_SYMLINK_NOFOLLOW) != 0;
+  /* Beside a SUPER nobody asks: the directory is a database's, and may be a large one. */
+  if (self->sync_parent && !created) STEP(fd_find_foreign(&self->base, &self->base.foreign));
   *place = self;
 out:
   if (rc < 0) {

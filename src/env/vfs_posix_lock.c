@@ -243,8 +243,8 @@ static int lock_attempt(fd_place *self) {
   self->lock_fd = fd;
 out:
   if (rc < 0 && fd >= 0) {
-    if (published && ftruncate(fd, 0) != 0)
-      status_set_message(status_message()); /* the first failure is the one kept */
+    int withdrawn = published ? ftruncate(fd, 0) : 0;
+    (void)withdrawn; /* the first failure is the one to report */
     close(fd);
   }
   return rc;

@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -153,8 +155,44 @@ static void keeps_off_standard_streams(void **state) {
   assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A file system of 1 MiB, where this process may mount one; 77 where it may not. */
+static int fill_a_disk(const scene *s) {
+  allocator a;
+  vfs *fs;
+  vfs_file *wal, *sst;
+  uint64_t size = 0;
+  static char data[1 << 20];
+  allocator_init_libc(&a);
+  if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return 77;
+  if (mount("tmpfs", s->path, "tmpfs", 0, "size=1m") != 0) return 77;
+  if (vfs_posix_open(&a, s->path, 0, &fs) < 0 || vfs_lock(fs, 0) < 0) return 1;
+  if (vfs_open(fs, FILE_WAL, 1, VFS_CREATE, &wal) < 0 || vfs_write_at(wal, 0, "kept", 4) < 0) return 2;
+  if (vfs_allocate(wal, 2 << 20) != VARVE_FULL || strstr(status_message(), "1.wal") == NULL) return 3;
+  if (vfs_size(wal, &size) < 0 || size != 4) return 4;
+  if (vfs_open(fs, FILE_SST, 2, VFS_CREATE, &sst) < 0 || vfs_write_at(sst, 0, data, sizeof(data)) != VARVE_FULL)
+    return 5;
+  if (vfs_read_exact(wal, 0, data, 4) < 0 || memcmp(data, "kept", 4) != 0) return 6;
+  if (vfs_allocate(wal, 100000) != VARVE_FULL) return 7;
+  if (vfs_close(sst) < 0 || vfs_remove(fs, FILE_SST, 2) < 0) return 8;
+  if (vfs_allocate(wal, 100000) < 0 || vfs_write_at(wal, 4, data, 99996) < 0) return 9;
+  return vfs_close(wal) < 0 || vfs_close_fs(fs) < 0 ? 10 : 0;
+}
+
+static void disk_full(void **state) {
+  const scene *s = *state;
+  int status = 0;
+  fflush(NULL);
+  pid_t pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) _exit(fill_a_disk(s));
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) skip();
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* A limit of file sizes stands for a full disk: what does not fit fails, the rest goes on. */
-static void full(void **state) {
+static void size_limit(void **state) {
   scene *s = *state;
   struct rlimit old, small;
   char *data = calloc(1, 300000);
@@ -199,6 +237,44 @@ static void too_many_open_files(void **state) {
   TEST_RC(rc, VARVE_IO);
   assert_message_has("1.sst");
   assert_message_has("ulimit -n");
+}
+
+static void sees_foreign_names(void **state) {
+  scene *s = *state;
+  vfs *fs;
+  assert_false(s->fs->foreign);
+  static const char *const names[] = {"LOCK", "LOCK.node", "7.sst", "7.sst.bak"};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    assert_int_equal(close(creat(inside(s, names[i]), 0600)), 0);
+    TEST_OK(vfs_posix_open(&s->alloc.base, s->path, VFS_PLACE_CREATE, &fs));
+    assert_int_equal(fs->foreign, i == 3);
+    TEST_OK(vfs_close_fs(fs));
+  }
+  TEST_OK(vfs_close(create(s->fs, FILE_SUPER, 0))); /* a database: nobody asks what else is there */
+  TEST_OK(vfs_posix_open(&s->alloc.base, s->path, 0, &fs));
+  assert_false(fs->foreign);
+  TEST_OK(vfs_close_fs(fs));
+}
+
+static bool is_mapped(const char *path) {
+  char line[TEST_PATH_MAX + 200];
+  bool found = false;
+  FILE *maps = fopen("/proc/self/maps", "r");
+  assert_non_null(maps);
+  while (fgets(line, sizeof(line), maps) != NULL) found = found || strstr(line, path) != NULL;
+  fclose(maps);
+  return found;
+}
+
+static void closing_unmaps(void **state) {
+  scene *s = *state;
+  vfs_file *file = create(s->fs, FILE_SST, 1);
+  void *map;
+  TEST_OK(vfs_allocate(file, 10000));
+  TEST_OK(vfs_map(file, 10000, false, &map));
+  assert_true(is_mapped(inside(s, "1.sst")));
+  TEST_OK(vfs_close(file));
+  assert_false(is_mapped(inside(s, "1.sst")));
 }
 
 /* Names are relative to the directory, not to its path. */
@@ -251,7 +327,10 @@ int main(void) {
       SCENE_TEST(owner_only),
       SCENE_TEST(opens_regular_files_alone),
       SCENE_TEST(keeps_off_standard_streams),
-      SCENE_TEST(full),
+      SCENE_TEST(size_limit),
+      SCENE_TEST(disk_full),
+      SCENE_TEST(sees_foreign_names),
+      SCENE_TEST(closing_unmaps),
       SCENE_TEST(too_many_open_files),
       SCENE_TEST(follows_a_moved_directory),
       SCENE_TEST(mapped_stores_survive_a_kill),
