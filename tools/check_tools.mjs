@@ -85,7 +85,7 @@ const CACHE = 'node_modules/.cache'
 const NPM_TOOLS = [
   {
     name: 'prettier',
-    args: ['--check', '--log-level=warn', '--cache', `--cache-location=${CACHE}/prettier`, '.'],
+    args: ['--check', '--log-level=warn', '--cache', '.'],
     config: '.prettierrc.json',
     found: /^\[(?:warn|error)\] (?<path>[^\s:]+)(?<line>$|:)/,
     mend: 'Run npx prettier --write on it',
@@ -130,7 +130,11 @@ async function checkWithNpm({ name, args, config, found, mend }, report) {
     const groups = found.exec(line)?.groups
     if (groups === undefined) continue
     count++
-    report(groups.path ?? config, Number(groups.line) || 1, `${name}: ${groups.text ?? 'not formatted'}. ${mend}`)
+    report(
+      groups.path ?? config,
+      Number(groups.line) || 1,
+      `${name}: ${groups.text?.replace(/\.$/, '') ?? 'not formatted'}. ${mend}`,
+    )
   }
   if (count === 0) report(config, 1, `${name} failed: ${output.trim()}`)
 }
@@ -141,7 +145,7 @@ async function checkGenerated(files, report) {
   for (const { generator, output, needs } of GENERATED) {
     if (![generator, output, ...needs].every((path) => paths.has(path))) continue
     const result = await run(process.execPath, [generator, '--check'])
-    if (result.code !== 0) report(output, 1, `is out of date. Run node ${generator}\n${result.output.trim()}`)
+    if (result.code !== 0) report(output, 1, `is not what its generator writes. Run node ${generator}`)
   }
 }
 
