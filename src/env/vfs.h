@@ -83,7 +83,7 @@ struct vfs {
   const vfs_ops *ops;
   allocator *alloc;
   uint32_t traits;
-  bool foreign;         /* the place held names that are no file of ours when it was opened (LOCK and LOCK.node are ours) */
+  bool foreign; /* the place held names that are no file of ours when it was opened (LOCK and LOCK.node are ours) */
   const char *location; /* for messages: "./my_database", ":memory:"; owned by the implementation */
 };
 struct vfs_file {

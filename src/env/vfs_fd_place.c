@@ -151,7 +151,7 @@ static int fd_find_foreign(vfs *fs, bool *found) {
     if (entry == NULL) break;
     const char *name = entry->d_name;
     bool ours = strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "LOCK") == 0 ||
-                strcmp(name, "LOCK.node") == 0 || file_name_parse(name, strlen(name), &kind, &number);
+                strncmp(name, "LOCK.node", 9) == 0 || file_name_parse(name, strlen(name), &kind, &number);
     *found = !ours;
   }
 out:

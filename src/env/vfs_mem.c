@@ -22,6 +22,11 @@
 #include <inttypes.h>
 
 #define MEMFS_CAPACITY_MIN 256u
+#ifdef VARVE_THREADS
+#define MEMFS_THREADS VFS_THREADS
+#else
+#define MEMFS_THREADS 0u /* sync_none.c's locks find a second thread, they do not keep it out */
+#endif
 
 typedef struct memfs_node {
   mutex guard;
@@ -479,10 +484,11 @@ INTERNAL int vfs_mem_open(allocator *alloc, vfs **fs) {
   mutex_init(&self->guard);
   self->base.ops = &memfs_ops;
   self->base.alloc = alloc;
-  self->base.traits = VFS_MAP_READ | VFS_MAP_WRITE | VFS_THREADS;
+  self->base.traits = VFS_MAP_READ | VFS_MAP_WRITE | MEMFS_THREADS;
   self->base.location = ":memory:";
   *fs = &self->base;
   return VARVE_OK;
 }
 
 #undef MEMFS_CAPACITY_MIN
+#undef MEMFS_THREADS

@@ -21,6 +21,12 @@
 #include <sys/vfs.h>
 #endif
 
+#ifdef VARVE_THREADS
+#define POSIX_THREADS VFS_THREADS
+#else
+#define POSIX_THREADS 0u /* sync_none.c's locks find a second thread, they do not keep it out */
+#endif
+
 /* ---- what differs between systems ---- */
 
 #if defined(__APPLE__)
@@ -177,8 +183,10 @@ static const vfs_ops posix_ops = {
 INTERNAL int vfs_posix_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
   fd_place *place;
   *fs = NULL;
-  TRY(fd_place_open(alloc, path, flags, &posix_ops, VFS_MAP_READ | VFS_THREADS, &place));
+  TRY(fd_place_open(alloc, path, flags, &posix_ops, VFS_MAP_READ | POSIX_THREADS, &place));
   if (posix_can_map_for_writing(place->dir)) place->base.traits |= VFS_MAP_WRITE;
   *fs = &place->base;
   return VARVE_OK;
 }
+
+#undef POSIX_THREADS

@@ -7,13 +7,14 @@
  *
  *     LOCK        a native holder writes one line into it after it has the kernel's lock, and truncates the file to 0
  *                 bytes before it gives the lock back. The file itself is never removed.
- *     LOCK.node   Node creates it with O_EXCL, writes one line into it, and removes it at the end.
+ *     LOCK.node   Node makes it (by link, else with O_EXCL) with that line in it, and removes it at the end.
  *     the line    "<pid> <start>\n", both decimal. <start> is field 22 of /proc/<pid>/stat (the 20th after the
- *                 last ")"), 0 where there is no /proc.
+ *                 last ")"), 0 where there is no /proc. In LOCK.node a second line "<thread>\n" may follow: the id of
+ *                 the worker's thread, which may be terminated while its process lives on.
  *
  * A claim is alive when a process <pid> exists that is no zombie (state Z or X) and, if <start> is not 0 and the start
- * of that process can be read, has this start. An empty LOCK is no claim. An empty LOCK.node is a claim about to be
- * written: it is read again for up to 20 ms, and is dead when it still says nothing.
+ * of that process can be read, has this start and, if one is named, this thread. An empty LOCK is no claim. An empty
+ * LOCK.node is a claim about to be written: it is read again for up to 20 ms, and is dead when it still says nothing.
  *
  * Each side publishes first and checks the other's claim second, so of two that start together at least one sees the
  * other:
@@ -54,6 +55,7 @@
 #include <unistd.h>
 
 #define LOCK_LINE_SIZE_MAX 64u
+#define LOCK_PATH_SIZE_MAX 64u
 #define LOCK_NAME          "LOCK"
 #define LOCK_NODE_NAME     "LOCK.node"
 #define LOCK_EMPTY_WAIT_MS 20u
@@ -68,6 +70,7 @@
 typedef struct lock_claim {
   uint64_t pid; /* 0 = none */
   uint64_t start;
+  uint64_t thread; /* 0 = none named */
 } lock_claim;
 
 /* ---- claims ---- */
@@ -91,20 +94,21 @@ static ssize_t lock_read_text(int fd, char *text, size_t room) {
 
 /* A line that is not complete, or breaks the format, is no claim. */
 static lock_claim lock_read_claim(int fd) {
-  static const lock_claim none = {0, 0};
+  static const lock_claim none = {0, 0, 0};
   char line[LOCK_LINE_SIZE_MAX];
-  lock_claim claim;
+  lock_claim claim = none;
   const char *at = line;
   if (lock_read_text(fd, line, sizeof(line)) <= 0) return none;
   if (!lock_parse_number(&at, &claim.pid) || *at++ != ' ') return none;
-  if (!lock_parse_number(&at, &claim.start) || *at != '\n') return none;
+  if (!lock_parse_number(&at, &claim.start) || *at++ != '\n') return none;
+  if (!lock_parse_number(&at, &claim.thread) || *at != '\n') claim.thread = 0;
   return claim;
 }
 
 /* Field 22 of /proc/<pid>/stat, and its state; false where it cannot be read. The name in field 2 may hold anything,
  * ")" and blanks as well, so fields are counted from the last ")". */
 static bool lock_process_start(uint64_t pid, uint64_t *start, char *state) {
-  char path[48], text[1024];
+  char path[LOCK_PATH_SIZE_MAX], text[1024];
   snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
   int fd = fd_os_open(AT_FDCWD, path, O_RDONLY, 0);
   if (fd < 0) return false;
@@ -129,7 +133,11 @@ static bool lock_claim_alive(lock_claim claim) {
   if (kill((pid_t)claim.pid, 0) != 0 && errno == ESRCH) return false;
   if (!lock_process_start(claim.pid, &start, &state)) return true;
   if (state == 'Z' || state == 'X') return false;
-  return claim.start == 0 || claim.start == start;
+  if (claim.start != 0 && claim.start != start) return false;
+  if (claim.thread == 0) return true;
+  char path[LOCK_PATH_SIZE_MAX];
+  snprintf(path, sizeof(path), "/proc/%llu/task/%llu", (unsigned long long)claim.pid, (unsigned long long)claim.thread);
+  return access(path, F_OK) == 0;
 }
 
 static void lock_pause_ms(uint32_t ms) {
@@ -198,7 +206,7 @@ static int lock_open_file(fd_place *self, int *fd, bool *shared) {
 /* The process that LOCK.node names, if it lives; 0 and no such file (any more) otherwise. */
 static int lock_check_node(fd_place *self, uint64_t *holder) {
   const vfs *fs = &self->base;
-  lock_claim claim = {0, 0};
+  lock_claim claim = {0, 0, 0};
   *holder = 0;
   for (uint32_t waited = 0;; waited++) {
     int fd = fd_os_open(self->dir, LOCK_NODE_NAME, O_RDONLY, 0);
@@ -289,6 +297,7 @@ INTERNAL int posix_unlock(vfs *fs) {
 }
 
 #undef LOCK_LINE_SIZE_MAX
+#undef LOCK_PATH_SIZE_MAX
 #undef LOCK_NAME
 #undef LOCK_NODE_NAME
 #undef LOCK_EMPTY_WAIT_MS

@@ -264,8 +264,15 @@ static void what_dead_nodes_left_is_removed(void **state) {
   child_kill(pid);
   /* the number is in use again, by a process that started at another time */
   snprintf(reused, sizeof(reused), "%lld %llu\n", (long long)getpid(), process_start(getpid()) + 1);
+  /* the process lives, the worker's thread does not */
+  char ended[80], lives[80];
+  snprintf(ended, sizeof(ended), "%lld %llu\n%lld\n", (long long)getpid(), process_start(getpid()), (long long)pid);
+  snprintf(lives, sizeof(lives), "%lld %llu\n%lld\n", (long long)getpid(), process_start(getpid()),
+           (long long)getpid());
+  write_text(s, "LOCK.node", lives);
+  TEST_RC(vfs_lock(s->fs, 0), VARVE_LOCKED);
   const char *const claims[] = {
-      dead, reused, "", "\n", "12", "0 0\n", "-1 5\n", "x\n", "99999999999999999999999 1\n", "4294967297 1\n"};
+      dead, ended, reused, "", "\n", "12", "0 0\n", "-1 5\n", "x\n", "99999999999999999999999 1\n", "4294967297 1\n"};
   for (size_t i = 0; i < COUNT_OF(claims); i++) {
     write_text(s, "LOCK.node", claims[i]);
     TEST_OK(vfs_lock(s->fs, 0));
