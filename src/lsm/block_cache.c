@@ -244,6 +244,22 @@ INTERNAL void block_cache_stats(block_cache *c, cache_stats *stats) {
   stats->charged = (uint64_t)atomic_load_explicit(&c->charged, memory_order_relaxed);
 }
 
+
+/* Frames that live but are not in the table belong to users alone. */
+INTERNAL bool block_cache_in_use(block_cache *c) {
+  mutex_lock(&c->lock);
+  uint64_t ours = 0;
+  bool pinned = false;
+  for (size_t i = 0; i < c->slot_count; i++) {
+    const cache_frame *frame = c->slots[i];
+    if (frame == NULL) continue;
+    ours += CACHE_LINE + frame->room;
+    pinned = pinned || atomic_load(&frame->block.pin.refs) > 1;
+  }
+  mutex_unlock(&c->lock);
+  return pinned || atomic_load(&c->bytes) != ours;
+}
+
 #undef CACHE_SLOTS_MIN
 #undef CACHE_USED_MAX
 #undef CACHE_LINE

@@ -37,6 +37,7 @@ INTERNAL void block_cache_insert(block_cache *cache, uint64_t table, uint64_t of
 /* Forgets the blocks of a removed table. */
 INTERNAL void block_cache_forget(block_cache *cache, uint64_t table);
 INTERNAL void block_cache_charge(block_cache *cache, int64_t bytes);
+INTERNAL bool block_cache_in_use(block_cache *cache); /* some block is pinned by a user */
 INTERNAL void block_cache_stats(block_cache *cache, cache_stats *stats);
 
 #endif

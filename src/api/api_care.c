@@ -1,0 +1,56 @@
+/* api_care.c: compaction, verification, backup, restoring, figures, and work for hosts without threads. */
+#include "api/api_int.h"
+
+VARVE_API int varve_compact(varve_db *db, varve_progress progress, void *context) {
+  TRY(api_check(db));
+  return lsm_compact(db->lsm, progress, context);
+}
+
+VARVE_API int varve_flush(varve_db *db) {
+  TRY(api_check(db));
+  return lsm_flush(db->lsm);
+}
+
+VARVE_API int varve_verify(varve_db *db, varve_verify_report *report, varve_progress progress, void *context) {
+  TRY(api_check(db));
+  varve_verify_report unused;
+  return lsm_verify(db->lsm, report == NULL ? &unused : report, progress, context);
+}
+
+VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report *report, varve_progress progress,
+                           void *context) {
+  TRY(api_check(db));
+  if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the backup's target is empty");
+  varve_backup_report unused;
+  env *e;
+  TRY(api_open_env(target, VFS_PLACE_CREATE, 0, &e));
+  int rc = lsm_backup(db->lsm, e, report == NULL ? &unused : report, progress, context);
+  ALSO(api_close_env(e));
+  return rc;
+}
+
+VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context) {
+  if (backup == NULL || backup[0] == '\0') return status_fail(VARVE_INVALID, "the backup's path is empty");
+  if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
+  env *from, *to;
+  TRY(api_open_env(backup, VFS_PLACE_READ_ONLY, 0, &from));
+  int rc = api_open_env(target, VFS_PLACE_CREATE, 0, &to);
+  if (rc >= 0) {
+    rc = lsm_restore(from, to, progress, context);
+    ALSO(api_close_env(to));
+  }
+  ALSO(api_close_env(from));
+  return rc;
+}
+
+VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats) {
+  TRY(api_check(db));
+  if (stats == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the figures: stats is NULL");
+  lsm_get_stats(db->lsm, stats);
+  return VARVE_OK;
+}
+
+VARVE_API int varve_work(varve_db *db, uint64_t budget, bool *more) {
+  TRY(api_check(db));
+  return lsm_step(db->lsm, budget, more);
+}

@@ -1,0 +1,179 @@
+/* api_db.c: opening and closing databases, options, and the handles of closed ones.
+ *
+ * Invariant: a varve_db is released only after 64 more databases of the process were closed, so a call with a handle
+ * that was closed finds API_CLOSED in it.
+ */
+#include "api/api_int.h"
+
+#define API_REMEMBERED 64u
+
+static _Atomic(varve_db *) api_closed[API_REMEMBERED];
+static atomic_uint api_closed_at;
+
+static allocator api_libc_allocator;
+static atomic_uint api_allocator_state; /* 0 = not yet, 1 = being made, 2 = ready */
+
+INTERNAL allocator *api_allocator(void) {
+  unsigned state = 0;
+  if (LIKELY(atomic_load_explicit(&api_allocator_state, memory_order_acquire) == 2)) return &api_libc_allocator;
+  if (atomic_compare_exchange_strong(&api_allocator_state, &state, 1)) {
+    allocator_init_libc(&api_libc_allocator);
+    atomic_store_explicit(&api_allocator_state, 2, memory_order_release);
+  }
+  while (atomic_load_explicit(&api_allocator_state, memory_order_acquire) != 2) thread_yield();
+  return &api_libc_allocator;
+}
+
+INTERNAL int api_check(const varve_db *db) {
+  if (UNLIKELY(db == NULL)) return status_fail(VARVE_INVALID, "the database handle is NULL");
+  if (LIKELY(atomic_load_explicit(&db->state, memory_order_relaxed) == API_LIVE)) return VARVE_OK;
+  return status_fail(VARVE_CLOSED, "the database was closed");
+}
+
+VARVE_API const char *varve_version(void) {
+  return VARVE_VERSION;
+}
+
+VARVE_API const char *varve_errmsg(const varve_db *db) {
+  (void)db; /* messages are kept by thread: two threads of one database do not mix theirs up */
+  return status_message();
+}
+
+/* ---- options ---- */
+
+static uint64_t api_clamp(uint64_t given, uint64_t otherwise, uint64_t low, uint64_t high) {
+  uint64_t value = given == 0 ? otherwise : given;
+  return MIN(MAX(value, low), MAX(low, high));
+}
+
+static lsm_options api_options(const varve_options *o) {
+  lsm_options r = {.read_only = o->read_only,
+                   .must_exist = o->must_exist,
+                   .must_not_exist = o->must_not_exist,
+                   .no_thread = o->no_thread,
+                   .no_mmap = o->no_mmap,
+                   .strict = o->durability == VARVE_STRICT,
+                   .compress = o->compression != VARVE_COMPRESSION_NONE};
+  uint64_t memory_max = sizeof(size_t) == 4 ? UINT64_C(3) << 30 : UINT64_MAX;
+  r.sync_interval_ms = o->sync_interval_ms == 0 ? SYNC_INTERVAL_MS_DEFAULT : o->sync_interval_ms;
+  r.memory_bytes = api_clamp(o->memory_bytes, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, memory_max);
+  uint64_t memtable = MIN((uint64_t)MEMTABLE_BYTES_DEFAULT, r.memory_bytes / 8);
+  r.memtable_bytes = api_clamp(o->memtable_bytes, memtable, MEMTABLE_BYTES_MIN, r.memory_bytes / 4);
+  r.table_bytes = (uint32_t)api_clamp(o->table_bytes, TABLE_BYTES_DEFAULT, TABLE_BYTES_MIN, TABLE_BYTES_MAX);
+  r.block_bytes = (uint32_t)api_clamp(o->block_bytes, BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+  r.bloom_bits = (uint32_t)api_clamp(o->bloom_bits, BLOOM_BITS_DEFAULT, 1, BLOOM_BITS_MAX);
+  r.l0_runs = (uint32_t)api_clamp(o->l0_runs, L0_RUNS_DEFAULT, 2, L0_RUNS_MAX);
+  r.fanout = (uint32_t)api_clamp(o->level_fanout, FANOUT_DEFAULT, 2, 100);
+  return r;
+}
+
+static int api_check_options(const varve_options *o) {
+  if (o->durability > VARVE_STRICT) return status_fail(VARVE_INVALID, "durability is none of the three");
+  if (o->compression > VARVE_COMPRESSION_LZ4) return status_fail(VARVE_INVALID, "compression is none of the three");
+  if (o->must_exist && o->must_not_exist) {
+    return status_fail(VARVE_INVALID, "must_exist and must_not_exist exclude each other");
+  }
+  if (o->read_only && o->must_not_exist) {
+    return status_fail(VARVE_INVALID, "a database cannot be created read_only");
+  }
+  for (size_t i = 0; i < COUNT_OF(o->reserved); i++) {
+    if (o->reserved[i] != 0) return status_fail(VARVE_INVALID, "options.reserved must be zero: begin with = {0}");
+  }
+  return VARVE_OK;
+}
+
+/* ---- opening ---- */
+
+INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, env **out) {
+  TRY(env_open(api_allocator(), path, flags, out));
+  int rc = vfs_lock((*out)->fs, lock_wait_ms);
+  if (rc < 0) {
+    char message[512];
+    strncpy(message, status_message(), sizeof message - 1);
+    message[sizeof message - 1] = '\0';
+    (void)env_close(*out);
+    status_set_message(message);
+    *out = NULL;
+  }
+  return rc;
+}
+
+INTERNAL int api_close_env(env *e) {
+  int rc = vfs_unlock(e->fs);
+  ALSO(env_close(e));
+  return rc;
+}
+
+INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
+  varve_options none = {0};
+  const varve_options *o = options == NULL ? &none : options;
+  *out = NULL;
+  allocator *alloc = api_allocator();
+  varve_db *db = MEM_NEW(alloc, varve_db);
+  int rc = db == NULL ? mem_fail(sizeof *db, "a handle") : VARVE_OK;
+  if (rc >= 0) {
+    lsm_options resolved = api_options(o);
+    rc = lsm_open(e, &resolved, &db->lsm);
+  }
+  if (rc < 0) {
+    char message[512];
+    strncpy(message, status_message(), sizeof message - 1);
+    message[sizeof message - 1] = '\0';
+    (void)api_close_env(e);
+    if (db != NULL) MEM_DELETE(alloc, db);
+    status_set_message(message); /* the first failure, not what closing says */
+    return rc;
+  }
+  db->alloc = alloc;
+  db->env = e;
+  mutex_init(&db->keyspace_lock);
+  atomic_store(&db->state, API_LIVE);
+  *out = db;
+  return VARVE_OK;
+}
+
+VARVE_API int varve_open(const char *path, const varve_options *options, varve_db **db) {
+  if (db == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the handle: db is NULL");
+  *db = NULL;
+  if (path == NULL || path[0] == '\0') return status_fail(VARVE_INVALID, "the path is empty; \":memory:\" is in memory");
+  varve_options none = {0};
+  const varve_options *o = options == NULL ? &none : options;
+  TRY(api_check_options(o));
+  uint32_t flags = o->read_only ? VFS_PLACE_READ_ONLY : o->must_exist ? 0 : VFS_PLACE_CREATE;
+  env *e;
+  TRY(api_open_env(path, flags, o->lock_wait_ms, &e));
+  return api_open(e, o, db);
+}
+
+/* ---- closing ---- */
+
+static void api_release_shell(varve_db *db) {
+  if (db == NULL) return;
+  allocator *alloc = db->alloc;
+  while (db->keyspaces != NULL) {
+    varve_keyspace *next = db->keyspaces->next;
+    MEM_DELETE(alloc, db->keyspaces);
+    db->keyspaces = next;
+  }
+  mutex_destroy(&db->keyspace_lock);
+  MEM_DELETE(alloc, db);
+}
+
+VARVE_API int varve_close(varve_db *db) {
+  if (db == NULL) return VARVE_OK;
+  unsigned live = API_LIVE;
+  if (!atomic_compare_exchange_strong(&db->state, &live, API_CLOSED)) return api_check(db);
+  int rc = lsm_close(db->lsm);
+  if (rc == VARVE_BUSY) {
+    atomic_store(&db->state, API_LIVE);
+    return rc;
+  }
+  batch *idle = atomic_exchange(&db->idle_batch, NULL);
+  if (idle != NULL) varve_batch_destroy(idle);
+  ALSO(api_close_env(db->env));
+  db->lsm = NULL;
+  db->env = NULL;
+  uint32_t at = atomic_fetch_add(&api_closed_at, 1) % API_REMEMBERED;
+  api_release_shell(atomic_exchange(&api_closed[at], db));
+  return rc;
+}

@@ -1,0 +1,87 @@
+/* api_int.h: the objects behind the public handles, and the checks that every call makes first.
+ *
+ * A closed database's handle is remembered for a while (api_db.c), so that its use is an error and not a crash.
+ */
+#ifndef VARVE_API_INT_H
+#define VARVE_API_INT_H
+
+#include "env/sync.h"
+#include "lsm/lsm.h"
+
+#define API_LIVE   0x56415256u
+#define API_CLOSED 0x434c4f53u
+
+/* Keyspace ids in front of every key. */
+#define KEYSPACE_DEFAULT 0u
+#define KEYSPACE_CATALOG 1u /* names -> ids; under the empty name the next id to give */
+#define KEYSPACE_FIRST   2u
+
+struct varve_db {
+  atomic_uint state; /* API_LIVE, API_CLOSED */
+  allocator *alloc;
+  env *env;
+  lsm *lsm;
+  mutex keyspace_lock;        /* the list, and creation and dropping */
+  varve_keyspace *keyspaces;  /* all handles ever given */
+  _Atomic(batch *) idle_batch; /* of a put that is over, for the next one */
+};
+
+struct varve_keyspace {
+  varve_db *db;
+  struct varve_keyspace *next;
+  uint64_t id;
+  uint8_t prefix[KEYSPACE_PREFIX_MAX];
+  uint8_t prefix_size;
+  uint8_t name_size;
+  char name[VARVE_KEYSPACE_NAME_MAX];
+  atomic_bool dropped;
+};
+
+struct varve_snapshot {
+  varve_db *db;
+  uint64_t seq;
+};
+
+struct varve_iter {
+  varve_db *db;
+  user_iter *in;
+  buf key; /* target of a seek, behind the prefix */
+  uint8_t prefix_size;
+};
+
+/* The process's allocator: handles outlive databases. */
+INTERNAL allocator *api_allocator(void);
+
+/* OK, INVALID (NULL) or CLOSED. */
+INTERNAL int api_check(const varve_db *db);
+
+/* The prefix of a keyspace, NULL = the default one. INVALID when it belongs to another database, CLOSED when it was dropped. */
+INTERNAL int api_prefix(const varve_db *db, const varve_keyspace *keyspace, slice *prefix);
+INTERNAL int api_check_key(slice key);
+INTERNAL int api_check_value(slice value);
+
+/* prefix and key joined, in `small` when it fits, else in memory that api_key_free gives back. */
+#define API_KEY_SMALL 256u
+typedef struct api_key {
+  slice key;
+  uint8_t *large;
+  uint8_t small[API_KEY_SMALL];
+} api_key;
+INTERNAL int api_key_make(varve_db *db, slice prefix, slice key, api_key *out);
+INTERNAL void api_key_free(varve_db *db, api_key *k);
+
+/* An empty batch for one call. */
+INTERNAL int api_batch_take(varve_db *db, batch **b);
+INTERNAL void api_batch_give(varve_db *db, batch *b);
+
+/* The range of inner keys that begin with the bytes of b: *b becomes their successor (empty when there is none). */
+INTERNAL void api_successor(buf *b);
+
+/* An env over `path`, locked. */
+INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, env **out);
+INTERNAL int api_close_env(env *e);
+
+/* varve_open over an env that the caller made and locked; it is the database's from now on, also when this fails. For tests. */
+INTERNAL int api_open(env *e, const varve_options *options, varve_db **db);
+
+#endif

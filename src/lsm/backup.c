@@ -1,0 +1,234 @@
+/* backup.c: consistent copies while the database is in use, and databases made from them.
+ *
+ * A backup is a directory in the database's own format, flagged in SUPER: the tables of one version and a manifest that lists them, no log
+ * (memory is flushed first). Tables are immutable and numbered once, so a later backup to the same place copies only those that it
+ * has not; SUPER is written when everything that it leads to is there and was read back.
+ *
+ * A restored database gets an id of its own: its numbers go their own way, and a backup of it is no continuation of the old one's.
+ */
+#include "lsm/lsm_int.h"
+
+#define BACKUP_CHUNK (1 * MiB)
+
+typedef struct copier {
+  env *from, *to;
+  block_cache *cache; /* for reading the copies back */
+  uint8_t *chunk;
+  uint64_t done, total;
+  varve_progress progress;
+  void *context;
+} copier;
+
+static int backup_progress(copier *c, uint64_t bytes) {
+  c->done += bytes;
+  if (c->progress == NULL || c->progress(c->context, MIN(c->done, c->total), c->total) == 0) return VARVE_OK;
+  return status_fail(VARVE_ABORTED, "the copy was stopped by its caller");
+}
+
+static int backup_copy_bytes(copier *c, vfs_file *in, vfs_file *out, uint64_t size) {
+  for (uint64_t at = 0; at < size;) {
+    size_t n = (size_t)MIN(size - at, (uint64_t)BACKUP_CHUNK);
+    TRY(vfs_read_exact(in, at, c->chunk, n));
+    TRY(vfs_write_at(out, at, c->chunk, n));
+    at += n;
+    TRY(backup_progress(c, n));
+  }
+  return vfs_sync(out);
+}
+
+/* Reads a copy back, every byte. */
+static int backup_verify_table(copier *c, const table_meta *meta) {
+  table *t;
+  uint64_t blocks = 0, entries = 0;
+  TRY(table_open(c->to, c->cache, meta->number, meta->size, false, &t));
+  int rc = table_verify(t, &blocks, &entries);
+  if (rc >= 0 && entries != meta->entries) {
+    rc = status_fail(VARVE_CORRUPT, "the copy of %s does not hold what the original does",
+                     file_name(FILE_SST, meta->number));
+  }
+  table_close(t);
+  return rc;
+}
+
+static int backup_copy_table(copier *c, const table_meta *meta) {
+  vfs_file *in = NULL, *out = NULL;
+  int rc = vfs_remove(c->to->fs, FILE_SST, meta->number); /* of an earlier copy that was cut short */
+  if (rc < 0 && rc != VARVE_MISSING) return rc;
+  TRY(vfs_open(c->from->fs, FILE_SST, meta->number, 0, &in));
+  STEP(vfs_open(c->to->fs, FILE_SST, meta->number, VFS_CREATE, &out));
+  STEP(backup_copy_bytes(c, in, out, meta->size));
+out:
+  ALSO(vfs_close(in));
+  ALSO(vfs_close(out));
+  return rc < 0 ? rc : backup_verify_table(c, meta);
+}
+
+/* Copies the tables of `v` that `have` (may be NULL) does not hold. */
+static int backup_copy_tables(copier *c, const version *v, const version *have, varve_backup_report *report) {
+  for (uint32_t level = 0; level < LEVELS; level++) c->total += v->level[level].bytes;
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      const table_meta *meta = v->level[level].tables[i];
+      bool kept = false;
+      for (uint32_t k = 0; have != NULL && k < LEVELS && !kept; k++) {
+        for (uint32_t n = 0; n < have->level[k].count && !kept; n++) {
+          kept = have->level[k].tables[n]->number == meta->number && have->level[k].tables[n]->size == meta->size;
+        }
+      }
+      if (kept) {
+        report->files_kept++;
+        TRY(backup_verify_table(c, meta));
+        TRY(backup_progress(c, meta->size));
+        continue;
+      }
+      TRY(backup_copy_table(c, meta));
+      report->files_copied++;
+      report->bytes_copied += meta->size;
+    }
+  }
+  return VARVE_OK;
+}
+
+typedef struct leftovers {
+  const version *live;
+  uint64_t manifest, number_max;
+  uint64_t first_dead;
+  file_kind first_kind;
+} leftovers;
+
+static int backup_leftover_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  leftovers *x = context;
+  x->number_max = MAX(x->number_max, number);
+  if (kind == FILE_SUPER || (kind == FILE_MANIFEST && number == x->manifest)) return 0;
+  for (uint32_t level = 0; kind == FILE_SST && level < LEVELS; level++) {
+    for (uint32_t i = 0; i < x->live->level[level].count; i++) {
+      if (x->live->level[level].tables[i]->number == number) return 0;
+    }
+  }
+  x->first_dead = number;
+  x->first_kind = kind;
+  return x->manifest == 0 ? 0 : 1;
+}
+
+/* Removes what the target's SUPER does not lead to. */
+static int backup_remove_leftovers(env *to, const version *live, uint64_t current) {
+  for (;;) {
+    leftovers x = {live, current, 0, 0, FILE_SST};
+    int rc = vfs_list(to->fs, backup_leftover_visit, &x);
+    if (rc <= 0) return rc;
+    TRY(vfs_remove(to->fs, x.first_kind, x.first_dead));
+  }
+}
+
+/* Writes the manifest of the copied tables and makes it the target's. */
+static int backup_publish(env *to, super *root, uint32_t flags, const manifest_state *state) {
+  leftovers x = {state->current, 0, 0, 0, FILE_SST};
+  TRY(vfs_list(to->fs, backup_leftover_visit, &x));
+  manifest_state out = *state;
+  uint64_t number = MAX(x.number_max, state->next_number) + 1;
+  out.next_number = number + 1;
+  manifest *m;
+  TRY(vfs_sync_dir(to->fs));
+  TRY(manifest_create(to, root, number, &out, &m));
+  TRY(manifest_close(m));
+  root->manifest = number;
+  root->flags = flags;
+  TRY(super_write(to, root));
+  return backup_remove_leftovers(to, state->current, number);
+}
+
+static int backup_begin(copier *c) {
+  c->chunk = mem_alloc(c->to->alloc, BACKUP_CHUNK);
+  if (c->chunk == NULL) return mem_fail(BACKUP_CHUNK, "a copy's buffer");
+  return block_cache_create(c->to->alloc, 1 * MiB, &c->cache);
+}
+
+static void backup_end(copier *c) {
+  block_cache_destroy(c->cache);
+  mem_free(c->to->alloc, c->chunk, BACKUP_CHUNK);
+}
+
+/* What the target holds: an earlier backup of this database (*have), or nothing (*have = NULL). */
+static int backup_target(lsm *l, env *to, super *root, manifest_state *have) {
+  have->current = NULL;
+  int rc = super_read(to, root);
+  if (rc == VARVE_MISSING) {
+    if (to->fs->foreign) {
+      return status_fail(VARVE_EXISTS, "%s holds other files; give an empty directory or a new name", to->fs->location);
+    }
+    memset(root, 0, sizeof *root);
+    memcpy(root->id, l->root.id, sizeof root->id);
+    return VARVE_OK;
+  }
+  if (rc == VARVE_NOT_DATABASE) return status_fail(VARVE_EXISTS, "%s is something else", to->fs->location);
+  TRY(rc);
+  if ((root->flags & SUPER_BACKUP) == 0 || memcmp(root->id, l->root.id, sizeof root->id) != 0) {
+    return status_fail(VARVE_EXISTS, "%s is not a backup of this database; give another place", to->fs->location);
+  }
+  uint64_t end;
+  bool torn;
+  return manifest_load(to, root, have, &end, &torn);
+}
+
+INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_progress progress, void *context) {
+  memset(report, 0, sizeof *report);
+  super root;
+  manifest_state have = {0};
+  int rc = VARVE_OK;
+  copier c = {.from = l->env, .to = target, .progress = progress, .context = context};
+  TRY(lsm_flush(l));
+  mutex_lock(&l->step_lock); /* so that version and sequence belong together */
+  view *v = view_pin(l);
+  manifest_state state = {.current = v->current, .last_seq = l->flushed_seq};
+  state.next_number = atomic_load(&l->next_number);
+  mutex_unlock(&l->step_lock);
+  mutex_lock(&l->state_lock);
+  state.log_min = l->log_number + 1; /* none of ours is in the backup */
+  mutex_unlock(&l->state_lock);
+  STEP(backup_target(l, target, &root, &have));
+  STEP(backup_begin(&c));
+  STEP(backup_copy_tables(&c, state.current, have.current, report));
+  STEP(backup_publish(target, &root, SUPER_BACKUP, &state));
+  report->sequence = state.last_seq;
+out:
+  if (c.chunk != NULL) backup_end(&c);
+  if (have.current != NULL) pin_unref(&have.current->pin);
+  pin_unref(&v->pin);
+  return rc;
+}
+
+static int restore_check_target(env *to) {
+  super root;
+  int rc = super_read(to, &root);
+  if (rc != VARVE_MISSING) {
+    return status_fail(VARVE_EXISTS, "%s is not empty; restore to a new place", to->fs->location);
+  }
+  if (!to->fs->foreign) return VARVE_OK;
+  return status_fail(VARVE_EXISTS, "%s holds other files; restore to an empty directory", to->fs->location);
+}
+
+INTERNAL int lsm_restore(env *from, env *to, varve_progress progress, void *context) {
+  super root;
+  manifest_state state = {0};
+  uint64_t end;
+  bool torn;
+  varve_backup_report report = {0};
+  int rc = VARVE_OK;
+  copier c = {.from = from, .to = to, .progress = progress, .context = context};
+  TRY(super_read(from, &root));
+  if ((root.flags & SUPER_BACKUP) == 0) {
+    return status_fail(VARVE_INVALID, "%s is a database, not a backup; make one with backup", from->fs->location);
+  }
+  TRY(restore_check_target(to));
+  TRY(manifest_load(from, &root, &state, &end, &torn));
+  STEP(backup_begin(&c));
+  STEP(backup_copy_tables(&c, state.current, NULL, &report));
+  super fresh = {0};
+  to->random(to, fresh.id, sizeof fresh.id);
+  STEP(backup_publish(to, &fresh, 0, &state));
+out:
+  if (c.chunk != NULL) backup_end(&c);
+  pin_unref(&state.current->pin);
+  return rc;
+}

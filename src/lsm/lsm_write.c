@@ -1,0 +1,268 @@
+/* lsm_write.c: the way of a commit: room, log, memtable, publication; and what logs need: rotation, syncs, recycling.
+ *
+ *   commit_lock { make room → reserve memory → append one frame to the log → apply to the memtable → publish the last sequence }
+ *   STRICT: then wait until the log is on stable storage that far. Whoever gets sync_lock syncs for all that came before it.
+ *
+ * Invariants
+ *   1. After the append nothing can fail: memory was reserved before, so log and memtable never differ.
+ *   2. Logs are synced in their order; what a strict commit waits for includes every older log.
+ *   3. A commit is visible to other threads before a strict one returns, as in Pebble; if its sync then fails the database is read-only
+ *      and the commit's caller is told.
+ */
+#include "lsm/lsm_int.h"
+
+#define WRITE_CLOCK_COMMITS 64 /* without a thread: commits between looks at the clock */
+#define WRITE_SHARE 4          /* without a thread: background bytes per byte committed */
+
+INTERNAL uint64_t lsm_log_size(const lsm *l) {
+  return align_up(l->options.memtable_bytes + WAL_CHUNK_BYTES, WAL_CHUNK_BYTES);
+}
+
+/* ---- applying ---- */
+
+INTERNAL int lsm_reserve(memtable *mt, slice ops, uint32_t count) {
+  return memtable_reserve(mt, ops.size, count);
+}
+
+INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq) {
+  reader r = reader_of(ops);
+  batch_op op;
+  int rc;
+  while ((rc = batch_read(&r, &op)) == 1) {
+    if (op.kind == KIND_RANGE_DELETE) {
+      memtable_delete_range(mt, seq, op.key, op.value);
+    } else {
+      memtable_add(mt, seq, op.kind, op.key, op.value);
+    }
+    seq++;
+  }
+  ASSERT(rc == 0);
+}
+
+/* ---- logs ---- */
+
+/* A file for the next log: a spare if there is one. */
+static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
+  old_log spare = {0};
+  mutex_lock(&l->state_lock);
+  if (l->spare_count > 0) spare = l->spares[--l->spare_count];
+  mutex_unlock(&l->state_lock);
+  uint64_t file = spare.file != 0 ? spare.file : lsm_new_number(l);
+  int rc = wal_create(l->env, file, spare.file != 0, h, lsm_log_size(l), wal);
+  if (rc == VARVE_OK && spare.file == 0) atomic_store(&l->names_unsynced, true);
+  return rc;
+}
+
+INTERNAL int lsm_rotate(lsm *l) {
+  view *v = atomic_load(&l->view); /* only we and the stepper swap it, and a pin is held by the engine */
+  memtable *fresh = NULL;
+  wal_writer *wal = NULL;
+  int rc = VARVE_OK;
+  wal_header h = {.log = l->log_number + 1,
+                  .log_before = l->log_number,
+                  .end_before = wal_end(l->wal),
+                  .next_seq = atomic_load(&l->last_seq) + 1};
+  TRY(memtable_create(l->env->alloc, &fresh));
+  STEP(write_new_log(l, &h, &wal));
+  mutex_lock(&l->state_lock);
+  v = atomic_load(&l->view);
+  memtable *immutable[IMMUTABLES_MAX];
+  ASSERT(v->immutable_count < IMMUTABLES_MAX && l->log_count < OLD_LOGS_MAX);
+  immutable[0] = v->active;
+  for (uint32_t i = 0; i < v->immutable_count; i++) immutable[i + 1] = v->immutable[i];
+  rc = view_install(l, fresh, immutable, v->immutable_count + 1, v->current);
+  if (rc == VARVE_OK) {
+    for (uint32_t i = v->immutable_count; i > 0; i--) l->memtable_log[i] = l->memtable_log[i - 1];
+    l->memtable_log[0] = l->active_log;
+    l->logs[l->log_count++] = (old_log){l->wal, l->log_number, wal_file_number(l->wal), wal_allocated(l->wal), false};
+    l->wal = wal;
+    l->log_number = l->active_log = h.log;
+    wal = NULL;
+  }
+  mutex_unlock(&l->state_lock);
+  if (rc == VARVE_OK) work_wake(l);
+out:
+  pin_unref(memtable_pin(fresh));
+  ALSO(wal_close(wal));
+  return rc;
+}
+
+/* The unsynced logs, oldest first, the current one last. sync_lock held: none of them is closed. */
+static uint32_t write_unsynced_logs(lsm *l, wal_writer **list) {
+  uint32_t count = 0;
+  mutex_lock(&l->state_lock);
+  for (uint32_t i = 0; i < l->log_count; i++) {
+    if (!l->logs[i].synced) list[count++] = l->logs[i].wal;
+  }
+  list[count++] = l->wal;
+  mutex_unlock(&l->state_lock);
+  return count;
+}
+
+static void write_mark_synced(lsm *l, const wal_writer *wal) {
+  mutex_lock(&l->state_lock);
+  for (uint32_t i = 0; i < l->log_count; i++) {
+    if (l->logs[i].wal == wal) l->logs[i].synced = true;
+  }
+  mutex_unlock(&l->state_lock);
+}
+
+/* sync_lock held. */
+static int write_sync_locked(lsm *l) {
+  wal_writer *list[OLD_LOGS_MAX + 1];
+  TRY(lsm_check_failed(l));
+  atomic_store(&l->sync_due, false);
+  uint32_t count = write_unsynced_logs(l, list);
+  if (atomic_exchange(&l->names_unsynced, false)) {
+    int rc = vfs_sync_dir(l->env->fs);
+    if (rc < 0) return lsm_fail(l, rc);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if (wal_synced(list[i]) == wal_end(list[i])) continue;
+    int rc = wal_sync(list[i]);
+    if (rc < 0) return lsm_fail(l, rc);
+    atomic_fetch_add(&l->counters.syncs, 1);
+  }
+  for (uint32_t i = 0; i + 1 < count; i++) write_mark_synced(l, list[i]);
+  l->synced_us = l->env->now_us(l->env);
+  return VARVE_OK;
+}
+
+INTERNAL int lsm_sync_logs(lsm *l) {
+  mutex_lock(&l->sync_lock);
+  int rc = write_sync_locked(l);
+  mutex_unlock(&l->sync_lock);
+  return rc;
+}
+
+/* Waits until log `log` is durable up to `end`, syncing unless somebody did in the meantime. */
+static int write_sync_to(lsm *l, uint64_t log, uint64_t end) {
+  mutex_lock(&l->sync_lock);
+  mutex_lock(&l->state_lock);
+  bool done = log == l->log_number && !atomic_load(&l->names_unsynced) && wal_synced(l->wal) >= end;
+  for (uint32_t i = 0; done && i < l->log_count; i++) done = l->logs[i].synced;
+  mutex_unlock(&l->state_lock);
+  int rc = done ? lsm_check_failed(l) : write_sync_locked(l);
+  mutex_unlock(&l->sync_lock);
+  return rc;
+}
+
+INTERNAL int lsm_sync(lsm *l) {
+  if (l->options.read_only) return VARVE_OK;
+  return lsm_sync_logs(l);
+}
+
+INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
+  int rc = VARVE_OK;
+  mutex_lock(&l->sync_lock);
+  for (;;) {
+    old_log log = {0};
+    bool keep = false;
+    mutex_lock(&l->state_lock);
+    if (l->log_count > 0 && l->logs[0].log < log_min) {
+      log = l->logs[0];
+      l->log_count--;
+      memmove(&l->logs[0], &l->logs[1], l->log_count * sizeof l->logs[0]);
+      keep = l->spare_count < SPARE_LOGS_MAX && log.size <= 2 * lsm_log_size(l);
+    }
+    mutex_unlock(&l->state_lock);
+    if (log.file == 0) break;
+    ALSO(wal_close(log.wal));
+    if (!keep) {
+      ALSO(vfs_remove(l->env->fs, FILE_WAL, log.file));
+      continue;
+    }
+    mutex_lock(&l->state_lock);
+    l->spares[l->spare_count++] = (old_log){NULL, 0, log.file, log.size, true};
+    mutex_unlock(&l->state_lock);
+  }
+  mutex_unlock(&l->sync_lock);
+  return rc;
+}
+
+/* A file of zeros, long enough, whose name and length are durable: what a rotation takes over without a wait. */
+INTERNAL int lsm_make_spare(lsm *l, bool *made) {
+  mutex_lock(&l->state_lock);
+  bool enough = l->spare_count > 0;
+  mutex_unlock(&l->state_lock);
+  *made = false;
+  if (enough) return VARVE_OK;
+  int rc = VARVE_OK;
+  vfs_file *file = NULL;
+  uint64_t number = lsm_new_number(l);
+  TRY(vfs_open(l->env->fs, FILE_WAL, number, VFS_CREATE, &file));
+  STEP(vfs_allocate(file, lsm_log_size(l)));
+  STEP(vfs_sync(file));
+  STEP(vfs_sync_dir(l->env->fs));
+out:
+  ALSO(vfs_close(file));
+  if (rc < 0) {
+    (void)vfs_remove(l->env->fs, FILE_WAL, number); /* the failure being reported is the one that matters */
+    return rc;
+  }
+  mutex_lock(&l->state_lock);
+  ASSERT(l->spare_count < SPARE_LOGS_MAX);
+  l->spares[l->spare_count++] = (old_log){NULL, 0, number, lsm_log_size(l), true};
+  mutex_unlock(&l->state_lock);
+  *made = true;
+  return VARVE_OK;
+}
+
+/* ---- commits ---- */
+
+/* commit_lock held. */
+static int write_commit(lsm *l, const batch *b) {
+  TRY(lsm_check_failed(l));
+  view *v = atomic_load(&l->view);
+  memtable *mt = v->active;
+  uint64_t held = memtable_entries(mt) + memtable_range_deletes(mt);
+  if (UNLIKELY(held > 0 && memtable_bytes(mt) + b->ops.size > l->options.memtable_bytes)) {
+    TRY(work_make_room(l));
+    TRY(lsm_rotate(l));
+    mt = atomic_load(&l->view)->active;
+  }
+  uint64_t seq = atomic_load_explicit(&l->last_seq, memory_order_relaxed) + 1;
+  if (seq > SEQ_MAX - b->count) return status_fail(VARVE_LIMIT, "all 2^56 sequence numbers are used");
+  slice ops = buf_slice(&b->ops);
+  TRY(lsm_reserve(mt, ops, b->count));
+  TRY(wal_append(l->wal, seq, b->count, ops));
+  lsm_apply(mt, ops, seq);
+  atomic_store_explicit(&l->last_seq, seq + b->count - 1, memory_order_release);
+  atomic_fetch_add_explicit(&l->counters.commits, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&l->counters.writes, b->count, memory_order_relaxed);
+  atomic_fetch_add_explicit(&l->counters.bytes_written, b->ops.size, memory_order_relaxed);
+  return VARVE_OK;
+}
+
+/* Relaxed commits reach stable storage in time: the thread is told once, or the clock is looked at now and then. */
+static int write_sync_in_time(lsm *l) {
+  if (l->thread_running) {
+    if (atomic_load_explicit(&l->sync_due, memory_order_relaxed)) return VARVE_OK;
+    atomic_store(&l->sync_due, true);
+    work_wake(l);
+    return VARVE_OK;
+  }
+  atomic_store_explicit(&l->sync_due, true, memory_order_relaxed);
+  if (++l->unasked_commits < WRITE_CLOCK_COMMITS) return VARVE_OK;
+  l->unasked_commits = 0;
+  uint64_t now = l->env->now_us(l->env);
+  return now - l->synced_us < l->options.sync_interval_ms * UINT64_C(1000) ? VARVE_OK : lsm_sync_logs(l);
+}
+
+INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {
+  if (l->options.read_only) return status_fail(VARVE_READONLY, "the database was opened for reading only");
+  bool strict = durability == LSM_DEFAULT ? l->options.strict : durability == LSM_STRICT;
+  if (b->count == 0) return strict ? lsm_sync_logs(l) : lsm_check_failed(l);
+  mutex_lock(&l->commit_lock);
+  int rc = write_commit(l, b);
+  uint64_t log = l->log_number, end = wal_end(l->wal);
+  if (rc == VARVE_OK && !strict) rc = write_sync_in_time(l);
+  mutex_unlock(&l->commit_lock);
+  if (rc == VARVE_OK && strict) rc = write_sync_to(l, log, end);
+  if (rc == VARVE_OK && !l->thread_running) {
+    /* The commit is done; a failure of background work is kept and met by the commit that cannot go on without it. */
+    bool more;
+    (void)lsm_step(l, WRITE_SHARE * (uint64_t)b->ops.size, &more);
+  }
+  return rc;
+}

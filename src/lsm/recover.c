@@ -1,0 +1,403 @@
+/* recover.c: from files to a database: creation, and recovery after a clean close or a crash.
+ *
+ * SUPER names the manifest, the manifest the tables and the first log that is still needed (log_min). The logs are found by listing, in
+ * whatever files they are, and replayed in the order of their numbers, each into a memtable of its own; the last one is cut where
+ * its valid prefix ends and written on.
+ *
+ * A chain of logs has no holes: a log begins (header) with the sequence that follows the last one of the log before it, at whose end
+ * it says to have begun. When power went before a log's tail was synced, the logs after it cannot have been synced either, and are dropped with
+ * that tail; when one of them proves that it was synced, what is missing is rot, and CORRUPT.
+ *
+ * Invariants
+ *   1. Recovery writes nothing until everything was read and found good; a read-only open writes nothing at all.
+ *   2. It can be interrupted anywhere and begun again: dropped logs are removed before the log that they followed is written on.
+ */
+#include "lsm/lsm_int.h"
+
+typedef struct log_file {
+  uint64_t file, size;
+  wal_header h;
+  wal_reader *reader; /* NULL = a spare */
+} log_file;
+
+typedef struct recovery {
+  lsm *lsm;
+  manifest_state state;
+  uint64_t manifest_end;
+  bool manifest_torn;
+  log_file *logs; /* first every *.wal; then those that are live, ascending by log number */
+  uint32_t log_count, log_room;
+  uint64_t *orphans; /* numbers of tables that no version names */
+  uint32_t orphan_count, orphan_room;
+  uint64_t old_manifest; /* a manifest that SUPER does not name, 0 = none */
+  uint64_t number_max;
+  uint64_t log_seen; /* largest log number in any header */
+  uint32_t kept;     /* live logs that were replayed; the rest is to be dropped */
+  uint64_t kept_end; /* valid end of the last of them */
+  memtable *memtables[IMMUTABLES_MAX + 1]; /* oldest first */
+  uint64_t memtable_log[IMMUTABLES_MAX + 1];
+  uint32_t memtable_count;
+  uint64_t last_seq;
+} recovery;
+
+/* ---- what is there ---- */
+
+static int recover_grow(recovery *r, void **list, uint32_t count, uint32_t *room, size_t size) {
+  if (count < *room) return VARVE_OK;
+  uint32_t more = MAX(16u, 2 * *room);
+  void *grown = mem_resize(r->lsm->env->alloc, *list, *room * size, more * size);
+  if (grown == NULL) return mem_fail(more * size, "a list of files");
+  *list = grown;
+  *room = more;
+  return VARVE_OK;
+}
+
+/* The table's place in the version, or NULL. */
+static table_meta *recover_find_table(const version *v, uint64_t number) {
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      if (v->level[level].tables[i]->number == number) return v->level[level].tables[i];
+    }
+  }
+  return NULL;
+}
+
+static int recover_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  recovery *r = context;
+  r->number_max = MAX(r->number_max, number);
+  if (kind == FILE_MANIFEST && number != r->lsm->root.manifest) r->old_manifest = number;
+  if (kind == FILE_WAL) {
+    TRY(recover_grow(r, (void **)&r->logs, r->log_count, &r->log_room, sizeof *r->logs));
+    r->logs[r->log_count++] = (log_file){.file = number, .size = size};
+  }
+  if (kind == FILE_SST) {
+    const table_meta *meta = recover_find_table(r->state.current, number);
+    if (meta != NULL && meta->size != size) {
+      return status_fail(VARVE_CORRUPT, "%s has %llu bytes, and the manifest says %llu; restore it from a backup",
+                         file_name(kind, number), (unsigned long long)size, (unsigned long long)meta->size);
+    }
+    if (meta == NULL) {
+      TRY(recover_grow(r, (void **)&r->orphans, r->orphan_count, &r->orphan_room, sizeof *r->orphans));
+      r->orphans[r->orphan_count++] = number;
+    }
+  }
+  return VARVE_OK;
+}
+
+typedef struct table_count {
+  const version *v;
+  uint32_t found;
+} table_count;
+
+static int recover_count_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  table_count *c = context;
+  if (kind == FILE_SST && recover_find_table(c->v, number) != NULL) c->found++;
+  return VARVE_OK;
+}
+
+static int recover_check_tables(recovery *r) {
+  const version *v = r->state.current;
+  uint32_t wanted = 0;
+  table_count c = {v, 0};
+  TRY(vfs_list(r->lsm->env->fs, recover_count_visit, &c));
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    wanted += v->level[level].count;
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      table_meta *meta = v->level[level].tables[i];
+      meta->on_release = table_cache_released;
+      meta->release_context = r->lsm;
+      if (meta->seq_max > r->state.last_seq) {
+        return status_fail(VARVE_CORRUPT, "%s holds sequence %llu, and the manifest knows only %llu",
+                           file_name(FILE_SST, meta->number), (unsigned long long)meta->seq_max,
+                           (unsigned long long)r->state.last_seq);
+      }
+    }
+  }
+  if (c.found == wanted) return VARVE_OK;
+  return status_fail(VARVE_CORRUPT, "%u of the %u tables that the manifest names are missing from %s; restore a backup",
+                     wanted - c.found, wanted, r->lsm->env->fs->location);
+}
+
+/* Reads the headers of all logs and brings the live ones to the front, in order. */
+static int recover_open_logs(recovery *r) {
+  uint32_t live = 0;
+  for (uint32_t i = 0; i < r->log_count; i++) {
+    log_file *f = &r->logs[i];
+    int rc = wal_reader_open(r->lsm->env, f->file, &f->h, &f->reader);
+    if (rc < 0) return rc;
+    if (rc != VARVE_OK) continue;
+    r->log_seen = MAX(r->log_seen, f->h.log);
+    if (f->h.log < r->state.log_min) {
+      wal_reader_close(f->reader);
+      f->reader = NULL;
+      continue;
+    }
+    log_file here = *f;
+    *f = r->logs[live];
+    uint32_t at = live++;
+    for (; at > 0 && r->logs[at - 1].h.log > here.h.log; at--) r->logs[at] = r->logs[at - 1];
+    r->logs[at] = here;
+    if (at > 0 && r->logs[at - 1].h.log == here.h.log) {
+      return status_fail(VARVE_CORRUPT, "%llu.wal and %llu.wal both claim to be log %llu",
+                         (unsigned long long)r->logs[at - 1].file, (unsigned long long)here.file,
+                         (unsigned long long)here.h.log);
+    }
+  }
+  return VARVE_OK;
+}
+
+/* ---- replay ---- */
+
+static int recover_apply(const log_file *f, const wal_frame *frame, memtable *mt) {
+  TRY(lsm_reserve(mt, frame->body, frame->count));
+  reader r = reader_of(frame->body);
+  batch_op op;
+  uint32_t count = 0;
+  int rc;
+  /* The memory was reserved for `count` operations; the bytes may hold more than the frame says. */
+  while ((rc = batch_read(&r, &op)) == 1) count++;
+  if (rc == 0 && count == frame->count) {
+    lsm_apply(mt, frame->body, frame->first_seq);
+    return VARVE_OK;
+  }
+  return status_fail(VARVE_CORRUPT, "%s is damaged at offset %llu: the operations of the frame cannot be read",
+                     file_name(FILE_WAL, f->file), (unsigned long long)frame->offset);
+}
+
+/* Replays a whole log into mt, NULL = only look. *synced = some frame says that bytes of this log were synced. */
+static int recover_replay(recovery *r, log_file *f, memtable *mt, bool *synced) {
+  wal_frame frame;
+  int rc;
+  while ((rc = wal_reader_next(f->reader, &frame)) == VARVE_OK) {
+    if (mt == NULL) continue;
+    TRY(recover_apply(f, &frame, mt));
+    r->last_seq = frame.first_seq + frame.count - 1;
+  }
+  *synced = wal_reader_synced(f->reader) > 0;
+  return rc == VARVE_DONE ? VARVE_OK : rc;
+}
+
+/* Log i does not go on where what was read so far ends. Fine when nothing from it on was ever synced. */
+static int recover_judge_hole(recovery *r, uint32_t i) {
+  for (uint32_t k = i; k < r->log_count && r->logs[k].reader != NULL; k++) {
+    bool synced;
+    TRY(recover_replay(r, &r->logs[k], NULL, &synced));
+    if (!synced && r->logs[k].h.log > r->state.clean_log) continue;
+    const char *name = i > 0 ? file_name(FILE_WAL, r->logs[i - 1].file) : "a log";
+    return status_fail(VARVE_CORRUPT,
+                       "%s is damaged at offset %llu: commits up to sequence %llu are missing, and log %llu proves that they "
+                       "were synced",
+                       name, (unsigned long long)r->kept_end, (unsigned long long)r->logs[i].h.next_seq - 1,
+                       (unsigned long long)r->logs[k].h.log);
+  }
+  return VARVE_OK;
+}
+
+static bool recover_continues(const recovery *r, uint32_t i) {
+  const wal_header *h = &r->logs[i].h;
+  if (h->next_seq != r->last_seq + 1) return false;
+  return i == 0 || (h->log_before == r->logs[i - 1].h.log && h->end_before == r->kept_end);
+}
+
+static int recover_next_memtable(recovery *r, uint64_t log, memtable **mt) {
+  /* More logs than memtables is not how a database is left; then the oldest share one. */
+  if (r->memtable_count == COUNT_OF(r->memtables)) {
+    *mt = r->memtables[r->memtable_count - 1];
+    return VARVE_OK;
+  }
+  TRY(memtable_create(r->lsm->env->alloc, mt));
+  r->memtable_log[r->memtable_count] = log;
+  r->memtables[r->memtable_count++] = *mt;
+  return VARVE_OK;
+}
+
+static int recover_logs(recovery *r) {
+  r->last_seq = r->state.last_seq;
+  for (uint32_t i = 0; i < r->log_count && r->logs[i].reader != NULL; i++) {
+    log_file *f = &r->logs[i];
+    if (!recover_continues(r, i)) {
+      TRY(recover_judge_hole(r, i));
+      break;
+    }
+    memtable *mt;
+    bool synced;
+    TRY(recover_next_memtable(r, f->h.log, &mt));
+    TRY(recover_replay(r, f, mt, &synced));
+    r->kept_end = wal_reader_end(f->reader);
+    r->kept = i + 1;
+    if (f->h.log != r->state.clean_log || r->kept_end >= r->state.clean_end) continue;
+    return status_fail(VARVE_CORRUPT, "%s is damaged at offset %llu: the last close left it whole up to offset %llu",
+                       file_name(FILE_WAL, f->file), (unsigned long long)r->kept_end,
+                       (unsigned long long)r->state.clean_end);
+  }
+  uint64_t newest = r->kept > 0 ? r->logs[r->kept - 1].h.log : 0;
+  if (r->state.clean_log >= r->state.log_min && r->state.clean_log > newest && r->state.clean_end > WAL_HEADER_SIZE) {
+    return status_fail(VARVE_CORRUPT, "log %llu, which the last close left, is missing from %s",
+                       (unsigned long long)r->state.clean_log, r->lsm->env->fs->location);
+  }
+  if (r->memtable_count == 0) {
+    memtable *mt;
+    TRY(recover_next_memtable(r, 0, &mt));
+  }
+  return VARVE_OK;
+}
+
+/* ---- tidying and going on (not when read-only) ---- */
+
+/* Files that nothing names; logs that were dropped; spares beyond the few that are kept. */
+static int recover_remove(recovery *r) {
+  lsm *l = r->lsm;
+  vfs *fs = l->env->fs;
+  bool dropped = false;
+  for (uint32_t i = 0; i < r->log_count; i++) {
+    log_file *f = &r->logs[i];
+    bool live = f->reader != NULL;
+    wal_reader_close(f->reader);
+    f->reader = NULL;
+    if (i < r->kept) continue;
+    if (!live && l->spare_count < SPARE_LOGS_MAX && f->size <= 2 * lsm_log_size(l) && f->size >= WAL_HEADER_SIZE) {
+      l->spares[l->spare_count++] = (old_log){NULL, 0, f->file, f->size, true};
+      continue;
+    }
+    TRY(vfs_remove(fs, FILE_WAL, f->file));
+    dropped = dropped || live;
+  }
+  for (uint32_t i = 0; i < r->orphan_count; i++) TRY(vfs_remove(fs, FILE_SST, r->orphans[i]));
+  if (r->old_manifest != 0) TRY(vfs_remove(fs, FILE_MANIFEST, r->old_manifest));
+  return dropped ? vfs_sync_dir(fs) : VARVE_OK;
+}
+
+static int recover_sync_log(lsm *l, uint64_t file_number) {
+  vfs_file *file;
+  TRY(vfs_open(l->env->fs, FILE_WAL, file_number, VFS_WRITE, &file));
+  int rc = vfs_sync(file);
+  ALSO(vfs_close(file));
+  return rc;
+}
+
+static int recover_first_log(lsm *l, uint64_t log) {
+  wal_header h = {.log = log, .next_seq = atomic_load(&l->last_seq) + 1};
+  TRY(wal_create(l->env, lsm_new_number(l), false, &h, lsm_log_size(l), &l->wal));
+  l->log_number = l->active_log = log;
+  atomic_store(&l->names_unsynced, true);
+  return VARVE_OK;
+}
+
+static int recover_continue_logs(recovery *r) {
+  lsm *l = r->lsm;
+  if (r->kept == 0) return recover_first_log(l, MAX(r->log_seen, r->state.log_min - 1) + 1);
+  for (uint32_t i = 0; i + 1 < r->kept; i++) {
+    const log_file *f = &r->logs[i];
+    if (l->log_count == OLD_LOGS_MAX) return status_fail(VARVE_LIMIT, "more than %u logs to recover", OLD_LOGS_MAX);
+    TRY(recover_sync_log(l, f->file));
+    l->logs[l->log_count++] = (old_log){NULL, f->h.log, f->file, f->size, true};
+  }
+  const log_file *last = &r->logs[r->kept - 1];
+  TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, lsm_log_size(l), &l->wal));
+  l->log_number = last->h.log;
+  l->active_log = r->memtable_log[r->memtable_count - 1];
+  return VARVE_OK;
+}
+
+static int recover_install(recovery *r) {
+  lsm *l = r->lsm;
+  atomic_store(&l->last_seq, r->last_seq);
+  l->flushed_seq = r->state.last_seq;
+  atomic_store(&l->next_number, MAX(r->state.next_number, r->number_max + 1));
+  memtable *immutable[IMMUTABLES_MAX];
+  uint32_t count = r->memtable_count - 1;
+  for (uint32_t i = 0; i < count; i++) {
+    immutable[i] = r->memtables[count - 1 - i];
+    l->memtable_log[i] = r->memtable_log[count - 1 - i];
+  }
+  return view_install(l, r->memtables[count], immutable, count, r->state.current);
+}
+
+/* ---- creation ---- */
+
+static int recover_create_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  uint64_t *leftover = context;
+  if (kind == FILE_WAL || kind == FILE_SST) {
+    return status_fail(VARVE_CORRUPT, "SUPER is missing, and %s is there: restore SUPER, or use an empty directory",
+                       file_name(kind, number));
+  }
+  if (kind == FILE_MANIFEST) *leftover = number;
+  return VARVE_OK;
+}
+
+static int recover_create(lsm *l) {
+  env *e = l->env;
+  uint64_t leftover = 0; /* of a creation that was cut short */
+  TRY(vfs_list(e->fs, recover_create_visit, &leftover));
+  if (e->fs->foreign) {
+    return status_fail(VARVE_NOT_DATABASE, "%s holds other files and no database; use an empty directory or a new name",
+                       e->fs->location);
+  }
+  int rc = VARVE_OK;
+  memtable *mt = NULL;
+  manifest_state state = {.log_min = 1, .next_number = leftover + 2};
+  memset(&l->root, 0, sizeof l->root);
+  e->random(e, l->root.id, sizeof l->root.id);
+  atomic_store(&l->next_number, leftover + 2);
+  STEP(version_create(e->alloc, &state.current));
+  STEP(memtable_create(e->alloc, &mt));
+  STEP(manifest_create(e, &l->root, leftover + 1, &state, &l->manifest));
+  l->root.manifest = leftover + 1;
+  STEP(super_write(e, &l->root));
+  if (leftover != 0) STEP(vfs_remove(e->fs, FILE_MANIFEST, leftover));
+  STEP(recover_first_log(l, 1));
+  STEP(view_install(l, mt, NULL, 0, state.current));
+out:
+  if (state.current != NULL) pin_unref(&state.current->pin);
+  if (mt != NULL) pin_unref(memtable_pin(mt));
+  return rc;
+}
+
+/* ---- opening ---- */
+
+static void recover_free(recovery *r) {
+  allocator *alloc = r->lsm->env->alloc;
+  for (uint32_t i = 0; i < r->log_count; i++) wal_reader_close(r->logs[i].reader);
+  for (uint32_t i = 0; i < r->memtable_count; i++) pin_unref(memtable_pin(r->memtables[i]));
+  if (r->state.current != NULL) pin_unref(&r->state.current->pin);
+  mem_free(alloc, r->logs, r->log_room * sizeof *r->logs);
+  mem_free(alloc, r->orphans, r->orphan_room * sizeof *r->orphans);
+}
+
+static int recover_existing(lsm *l) {
+  recovery r = {.lsm = l};
+  int rc = VARVE_OK;
+  STEP(manifest_load(l->env, &l->root, &r.state, &r.manifest_end, &r.manifest_torn));
+  STEP(vfs_list(l->env->fs, recover_visit, &r));
+  STEP(recover_check_tables(&r));
+  STEP(recover_open_logs(&r));
+  STEP(recover_logs(&r));
+  STEP(recover_install(&r));
+  if (l->options.read_only) goto out;
+  STEP(manifest_open(l->env, l->root.manifest, r.manifest_end, r.manifest_torn, &l->manifest));
+  STEP(recover_remove(&r));
+  STEP(recover_continue_logs(&r));
+  l->clean_end = l->log_number == r.state.clean_log ? r.state.clean_end : 0;
+out:
+  recover_free(&r);
+  return rc;
+}
+
+INTERNAL int recover_open(lsm *l) {
+  int rc = super_read(l->env, &l->root);
+  if (rc == VARVE_MISSING) {
+    if (!l->options.must_exist && !l->options.read_only) return recover_create(l);
+    return status_fail(rc, "there is no database at %s", l->env->fs->location);
+  }
+  if (rc < 0) return rc;
+  if (l->options.must_not_exist) {
+    return status_fail(VARVE_EXISTS, "there is a database at %s already", l->env->fs->location);
+  }
+  if ((l->root.flags & SUPER_BACKUP) != 0 && !l->options.read_only) {
+    return status_fail(VARVE_READONLY, "%s is a backup: open it for reading only, or restore it to another place",
+                       l->env->fs->location);
+  }
+  return recover_existing(l);
+}
