@@ -187,7 +187,7 @@ static inline uint32_t block_lower_bound(const uint32_t *heads, uint32_t count, 
   uint32_t n = count;
   while (n > 1) {
     uint32_t half = n / 2;
-    base = base[half - 1] < head ? base + half : base;
+    base += half & (0 - (uint32_t)(base[half - 1] < head));
     n -= half;
   }
   return (uint32_t)(base - heads) + (*base < head);
@@ -222,19 +222,10 @@ static uint32_t block_find_tie(const block *b, uint32_t low, uint32_t high, slic
   return low;
 }
 
-static inline int block_compare_prefix(slice prefix, slice key) {
-  int order = memcmp(key.data, prefix.data, MIN(prefix.size, key.size));
-  return order != 0 ? order : -(key.size < prefix.size);
-}
-
 static inline uint32_t block_locate(const block *b, slice key, uint64_t trailer, bool *found, slice *value) {
   *found = false;
-  if (LIKELY(b->prefix.size > 0 && key.size > 0)) {
-    int order = block_compare_prefix(b->prefix, key);
-    if (UNLIKELY(order != 0)) return order < 0 ? 0 : b->count;
-  } else if (b->prefix.size > 0) {
-    return 0;
-  }
+  int side = block_compare_prefix(b->prefix, key);
+  if (UNLIKELY(side != 0)) return side < 0 ? 0 : b->count;
   slice rest = slice_make((const uint8_t *)key.data + b->prefix.size, key.size - b->prefix.size);
   uint32_t head = head_u32(rest.data, rest.size);
   uint32_t i = block_lower_bound(b->heads, b->count, head);
@@ -248,7 +239,7 @@ static inline uint32_t block_locate(const block *b, slice key, uint64_t trailer,
     if (i >= b->count) return i;                                   /* the end, or UINT32_MAX */
     if (UNLIKELY(!block_entry(b, i, &suffix, value))) return UINT32_MAX;
   }
-  *found = slice_equal(suffix, rest);
+  *found = suffix.size == rest.size && block_bytes_equal(suffix.data, rest.data, rest.size);
   return i;
 }
 

@@ -39,6 +39,29 @@ INTERNAL int block_builder_add(block_builder *b, slice key, uint64_t trailer, sl
 INTERNAL size_t block_builder_size(const block_builder *b);        /* estimate of the payload */
 INTERNAL int block_builder_finish(block_builder *b, buf *payload); /* appends; the builder is empty afterwards */
 
+/* Whether n bytes are the same: for the short prefixes of searches, where a call costs more than the comparison. */
+static inline bool block_bytes_equal(const uint8_t *a, const uint8_t *b, size_t n) {
+  if (n >= 8) {
+    size_t last = n - 8; /* the last step may overlap the one before */
+    for (size_t i = 0; i < last; i += 8) {
+      if (get_u64(a + i) != get_u64(b + i)) return false;
+    }
+    return get_u64(a + last) == get_u64(b + last);
+  }
+  if (n >= 4) return ((get_u32(a) ^ get_u32(b)) | (get_u32(a + n - 4) ^ get_u32(b + n - 4))) == 0;
+  uint32_t differ = 0;
+  for (size_t i = 0; i < n; i++) differ |= (uint32_t)a[i] ^ b[i];
+  return differ == 0;
+}
+
+/* Where `key` stands to all keys that begin with `prefix`: < 0 before them, > 0 after them, 0 when it is one. */
+static inline int block_compare_prefix(slice prefix, slice key) {
+  if (LIKELY(key.size >= prefix.size && block_bytes_equal(key.data, prefix.data, prefix.size))) return 0;
+  int order = slice_compare(key, prefix);
+  ASSERT_SLOW(order != 0);
+  return order;
+}
+
 /* ---- view: a checked payload ---- */
 typedef struct block {
   const uint8_t *data;

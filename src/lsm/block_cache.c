@@ -244,7 +244,6 @@ INTERNAL void block_cache_stats(block_cache *c, cache_stats *stats) {
   stats->charged = (uint64_t)atomic_load_explicit(&c->charged, memory_order_relaxed);
 }
 
-
 /* Frames that live but are not in the table belong to users alone. */
 INTERNAL bool block_cache_in_use(block_cache *c) {
   mutex_lock(&c->lock);

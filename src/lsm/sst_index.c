@@ -5,6 +5,7 @@
  * Invariants
  *   1. sst_index_open bounds every array; a search reads nothing outside the payload whatever it says.
  */
+#include "lsm/block.h"
 #include "lsm/sst_format.h"
 
 /* ---- builder ---- */
@@ -126,7 +127,7 @@ static inline uint32_t sst_index_lower_bound(const uint64_t *heads, uint32_t cou
   uint32_t n = count;
   while (n > 1) {
     uint32_t half = n / 2;
-    base = base[half - 1] < head ? base + half : base;
+    base += half & (0 - (uint32_t)(base[half - 1] < head));
     n -= half;
   }
   return (uint32_t)(base - heads) + (*base < head);
@@ -162,13 +163,9 @@ static uint32_t sst_index_find_tie(const sst_index *x, uint32_t low, uint64_t he
 
 INTERNAL uint32_t sst_index_seek(const sst_index *x, slice key) {
   if (x->count == 0) return 0;
+  int side = block_compare_prefix(x->prefix, key);
+  if (UNLIKELY(side != 0)) return side < 0 ? 0 : x->count;
   size_t p = x->prefix.size;
-  if (p > 0) {
-    size_t n = MIN(p, key.size);
-    int order = n == 0 ? 0 : memcmp(key.data, x->prefix.data, n);
-    if (order == 0 && key.size < p) order = -1;
-    if (UNLIKELY(order != 0)) return order < 0 ? 0 : x->count;
-  }
   slice rest = slice_make((const uint8_t *)key.data + p, key.size - p);
   uint64_t head = head_u64(rest.data, rest.size);
   uint32_t i = sst_index_lower_bound(x->heads, x->count, head);
