@@ -3,7 +3,7 @@
  *   header, 64 bytes                                  frame, at multiples of 8
  *    0  8  magic "VARVEWAL"                            0  4  body size (> 0)
  *    8  4  format version (1)                          4  4  checksum: low half of XXH64 of bytes 8 .. end of body,
- *   12  4  zero                                              seed = salt ^ offset of the frame ^ body size
+ *   12  4  zero (0x5a while it is being written)             seed = salt ^ offset of the frame ^ body size
  *   16  8  log number                                  8  8  first sequence
  *   24  8  number of the log before, 0 = none         16  4  operations in the body (each takes one sequence)
  *   32  8  end offset of the log before               20  4  synced: bytes of this log known durable when the frame

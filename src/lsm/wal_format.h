@@ -11,6 +11,8 @@
 #include "lsm/wal.h"
 
 #define WAL_MAGIC        "VARVEWAL"
+#define WAL_SPARE_AT     12u
+#define WAL_SPARE        0x5au /* at 12 while the header is being written: the file holds no log */
 #define WAL_SALT_AT      48u
 #define WAL_CHECKSUM_AT  56u
 #define WAL_UNIT         8u
@@ -42,6 +44,11 @@ static inline bool wal_header_get(const uint8_t p[WAL_HEADER_SIZE], wal_header *
   h->next_seq = get_u64(p + 40);
   h->salt = get_u64(p + WAL_SALT_AT);
   return true;
+}
+
+/* Whether the header was being written when everything stopped: whatever else is there is no log. */
+static inline bool wal_header_spare(const uint8_t p[WAL_HEADER_SIZE]) {
+  return memcmp(p, WAL_MAGIC, 8) == 0 && get_u32(p + 8) == FORMAT_VERSION && get_u32(p + WAL_SPARE_AT) == WAL_SPARE;
 }
 
 typedef struct wal_frame_header {

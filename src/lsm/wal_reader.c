@@ -101,12 +101,12 @@ static bool wal_frame_fits(const wal_reader *r, const wal_frame_header *f, uint6
 /* Whether it would prove that bytes from `bad` on were synced. Between `bad`, where sequence `seq` was due, and `at`
  * there are as many bytes as operations, or more, and at least one of the latter. */
 static bool wal_frame_proves(const wal_frame_header *f, uint64_t at, uint64_t bad, uint64_t seq) {
-  if (seq == WAL_SEQ_ANY) return true;
+  if (seq == WAL_SEQ_ANY) return f->synced > bad;
   return f->synced > bad && f->first_seq > seq && f->first_seq - seq <= at - bad;
 }
 
 typedef struct wal_look {
-  uint64_t bad, seq; /* proof is sought that `bad` was synced; seq WAL_SEQ_ANY: any frame will do */
+  uint64_t bad, seq; /* proof is sought that `bad` was synced; seq WAL_SEQ_ANY: of any sequence */
   uint64_t budget;   /* bytes that may still be checksummed */
   bool found;
 } wal_look;
@@ -195,8 +195,8 @@ INTERNAL int wal_reader_next(wal_reader *r, wal_frame *frame) {
   return VARVE_OK;
 }
 
-/* Whether changing one byte makes the header valid. What a crash tears is old or new, never that close to a whole
- * header: this is rot, also where it hit the salt, without which no frame could speak for the log. */
+/* Whether changing one byte makes the header valid. No writer that was cut short leaves that (see wal_write_header):
+ * it is rot, also where it hit the salt, without which no frame could speak for the log. */
 static bool wal_header_nearly(const uint8_t *bytes) {
   uint8_t copy[WAL_HEADER_SIZE];
   wal_header h;
@@ -218,6 +218,7 @@ static int wal_reader_no_header(wal_reader *r, const uint8_t bytes[WAL_HEADER_SI
   bool magic = memcmp(bytes, WAL_MAGIC, 8) == 0;
   uint32_t version = get_u32(bytes + 8);
   r->header.salt = get_u64(bytes + WAL_SALT_AT);
+  if (wal_header_spare(bytes)) return VARVE_DONE;
   TRY(wal_reader_skip_zeros(r, 0, &at));
   if (at >= r->size) return VARVE_DONE;
   if (wal_header_nearly(bytes)) {
@@ -229,7 +230,8 @@ static int wal_reader_no_header(wal_reader *r, const uint8_t bytes[WAL_HEADER_SI
   }
   TRY(wal_look_ahead(r, &look, WAL_HEADER_SIZE));
   if (look.found) {
-    return status_fail(VARVE_CORRUPT, "%s is damaged at offset 0: its header is broken, but its frames are there",
+    return status_fail(VARVE_CORRUPT,
+                       "%s is damaged at offset 0: its header is broken, but frames of a log that was synced are there",
                        wal_reader_name(r));
   }
   return VARVE_DONE;

@@ -9,7 +9,7 @@
  *                         synced^    ^end                          allocated^
  *
  * Invariants
- *   1. synced <= end <= allocated; end is a multiple of 8; mapped <= allocated.
+ *   1. synced <= end <= ready <= allocated; end is a multiple of 8; all that is allocated is mapped, or nothing.
  *   2. Only the holder of the commit lock moves end, allocated and the map; wal_sync reads end, and uses the file
  *      alone.
  *   3. Nothing is written at end or behind it but by an append that is under way.
@@ -21,13 +21,15 @@
 #include <stdio.h>
 
 #define WAL_SCRATCH_KEPT (256 * KiB) /* a larger frame's memory is given back after the write */
+#define WAL_ZEROS_BYTES  (64 * KiB)  /* zeros are written in pieces of this size */
 
 struct wal_writer {
   allocator *alloc;
   vfs_file *file;
   uint64_t log, salt;
   uint64_t allocated;
-  uint8_t *map; /* NULL = frames are written */
+  uint64_t ready; /* bytes before it have been written once, and are mapped where there is a map */
+  uint8_t *map;   /* NULL = frames are written */
   size_t map_size;
   buf scratch; /* the frame to be written, when there is no map */
   _Atomic uint64_t end;
@@ -53,25 +55,59 @@ static int wal_remap(wal_writer *w) {
   return VARVE_OK;
 }
 
-/* Room for a log that ends at `end`: a file that is long enough, zero where it is new, and mapped. */
+/* Writes zeros over [ready, end). Space that was only reserved costs every page's first store a visit to the file
+ * system, and every sync a change of its metadata; pages that were written once cost neither. One chunk at a time,
+ * just ahead of the log, so that no append waits for long and what is never used is never written. */
+static int wal_make_ready(wal_writer *w, uint64_t end) {
+  int rc = VARVE_OK;
+  size_t room = (size_t)MIN(end - w->ready, (uint64_t)WAL_ZEROS_BYTES);
+  uint8_t *zeros = mem_zalloc(w->alloc, room);
+  if (zeros == NULL) return mem_fail(room, "zeros for the log");
+  while (w->ready < end) {
+    size_t n = (size_t)MIN(end - w->ready, (uint64_t)room);
+    STEP(vfs_write_at(w->file, w->ready, zeros, n));
+    w->ready += n;
+  }
+out:
+  mem_free(w->alloc, zeros, room);
+  return rc;
+}
+
+/* Room for a log that ends at `end`: a file that is long enough, zeros where it is new, and mapped. */
 static int wal_reserve(wal_writer *w, uint64_t end) {
+  uint64_t whole = align_up(end, WAL_CHUNK_BYTES);
   if (end > w->allocated) {
-    uint64_t size = align_up(end, WAL_CHUNK_BYTES);
-    TRY(vfs_allocate(w->file, size));
-    w->allocated = size;
+    TRY(vfs_allocate(w->file, whole));
+    w->allocated = whole;
   }
   if (w->map == NULL || end > w->map_size) TRY(wal_remap(w));
-  ASSERT(end <= w->allocated && (w->map == NULL || end <= w->map_size));
+  if (end > w->ready) TRY(wal_make_ready(w, MIN(whole, w->allocated)));
+  ASSERT(end <= w->ready && w->ready <= w->allocated);
+  ASSERT(w->map == NULL || w->map_size == w->allocated);
   return VARVE_OK;
 }
 
-/* The header of a new log. Over an older log it goes in two writes, salt first: a header that is torn at any byte
- * then never has the salt of the old frames behind it, and so cannot be taken for a damaged header of theirs. */
-static int wal_write_header(wal_writer *w, bool recycle, const wal_header *h) {
+/* At least `size` bytes, and room for a log that ends at `end`. */
+static int wal_preallocate(wal_writer *w, uint64_t size, uint64_t end) {
+  size = align_up(MIN(MAX(size, end), WAL_END_MAX), WAL_CHUNK_BYTES);
+  if (size > w->allocated) {
+    TRY(vfs_allocate(w->file, size));
+    w->allocated = size;
+  }
+  return wal_reserve(w, end);
+}
+
+/* The header of a new log, over zeros or over an older log's, in steps that leave no doubt wherever they are cut, at
+ * any byte: the mark of a spare comes first (the bytes before it do not change in a recycled file), and is taken
+ * back, by one byte, when all else is there. A header that is neither spare nor whole was damaged. */
+static int wal_write_header(wal_writer *w, const wal_header *h) {
   uint8_t bytes[WAL_HEADER_SIZE];
   wal_header_put(bytes, h);
-  if (recycle) TRY(vfs_write_at(w->file, WAL_SALT_AT, bytes + WAL_SALT_AT, WAL_HEADER_SIZE - WAL_SALT_AT));
-  return vfs_write_at(w->file, 0, bytes, sizeof bytes);
+  bytes[WAL_SPARE_AT] = WAL_SPARE;
+  TRY(vfs_write_at(w->file, 8, bytes + 8, WAL_HEADER_SIZE - 8));
+  TRY(vfs_write_at(w->file, 0, bytes, 8));
+  bytes[WAL_SPARE_AT] = 0;
+  return vfs_write_at(w->file, WAL_SPARE_AT, bytes + WAL_SPARE_AT, 1);
 }
 
 static int wal_writer_open(env *e, uint64_t file_number, uint32_t flags, wal_writer **out) {
@@ -114,8 +150,9 @@ INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *
   e->random(e, &h->salt, sizeof h->salt);
   w->log = h->log;
   w->salt = h->salt;
-  STEP(wal_reserve(w, MAX(size, WAL_HEADER_SIZE)));
-  STEP(wal_write_header(w, recycle, h));
+  w->ready = w->allocated; /* of a spare: an earlier log wrote it */
+  STEP(wal_preallocate(w, size, WAL_HEADER_SIZE));
+  STEP(wal_write_header(w, h));
   atomic_store_explicit(&w->end, WAL_HEADER_SIZE, memory_order_release);
   *out = w;
   w = NULL;
@@ -137,7 +174,8 @@ INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uin
     STEP(vfs_truncate(w->file, end));
     w->allocated = end;
   }
-  STEP(wal_reserve(w, MAX(size, end)));
+  w->ready = w->allocated;
+  STEP(wal_preallocate(w, size, end));
   STEP(vfs_sync(w->file));
   atomic_store_explicit(&w->end, end, memory_order_release);
   atomic_store_explicit(&w->synced, end, memory_order_release);
@@ -161,6 +199,16 @@ static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t 
   return (uint64_t)wal_frame_checksum(p, body_size, w->salt, offset) << 32 | body_size;
 }
 
+/* A frame whose write failed may be there all the same, whole: then it must not come to life. What cannot be undone
+ * now is overwritten by the next append, or was never promised not to be there. */
+static void wal_undo(wal_writer *w, uint64_t offset) {
+  static const uint8_t none[WAL_UNIT];
+  char message[512];
+  snprintf(message, sizeof message, "%s", status_message());
+  (void)vfs_write_at(w->file, offset, none, sizeof none);
+  status_set_message(message);
+}
+
 static int wal_append_written(wal_writer *w, uint64_t offset, uint64_t first_seq, uint32_t count, slice body) {
   buf *b = &w->scratch;
   buf_clear(b);
@@ -169,6 +217,7 @@ static int wal_append_written(wal_writer *w, uint64_t offset, uint64_t first_seq
   TRY(buf_reserve(b, (size_t)size));
   put_u64(b->data, wal_frame_fill(w, b->data, offset, first_seq, count, body));
   int rc = vfs_write_at(w->file, offset, b->data, (size_t)size);
+  if (rc < 0) wal_undo(w, offset);
   if (b->capacity > WAL_SCRATCH_KEPT) buf_free(b);
   return rc;
 }
@@ -182,7 +231,7 @@ INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice
   }
   uint64_t offset = atomic_load_explicit(&w->end, memory_order_relaxed);
   uint64_t end = offset + wal_frame_size(body.size);
-  if (UNLIKELY(end > w->allocated || (w->map != NULL && end > w->map_size))) {
+  if (UNLIKELY(end > w->ready)) {
     if (end > WAL_END_MAX) return status_fail(VARVE_LIMIT, "log %llu is full", (unsigned long long)w->log);
     TRY(wal_reserve(w, end));
   }
@@ -242,3 +291,4 @@ INTERNAL int wal_close(wal_writer *w) {
 }
 
 #undef WAL_SCRATCH_KEPT
+#undef WAL_ZEROS_BYTES
