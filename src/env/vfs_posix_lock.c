@@ -234,6 +234,7 @@ static int lock_attempt(fd_place *self) {
   bool shared = false, published = false;
   uint64_t node = 0;
   int fd = -1, rc = VARVE_OK;
+  ASSERT(self->held && self->lock_fd < 0);
   TRY(lock_open_file(self, &fd, &shared));
   if (fd >= 0) {
     int error = lock_take_kernel(fd, shared);
@@ -242,9 +243,9 @@ static int lock_attempt(fd_place *self) {
   }
   if (fd >= 0 && !shared) {
     int error = lock_publish(fd);
-    published = true;                                /* in part, perhaps */
-    bool reader = (fs->traits & VFS_READ_ONLY) != 0; /* may read on a full disk: Node alone cannot see it then */
-    if (error != 0 && !reader) STEP(fd_fail(fs, LOCK_NAME, "write the process's id", error, true));
+    published = true;                                   /* in part, perhaps */
+    bool read_only = (fs->traits & VFS_READ_ONLY) != 0; /* may read on a full disk: Node alone cannot see it then */
+    if (error != 0 && !read_only) STEP(fd_fail(fs, LOCK_NAME, "write the process's id", error, true));
   }
   STEP(lock_check_node(self, &node));
   if (node != 0) STEP(lock_held_by(fs, node, " (Node.js)"));

@@ -57,6 +57,7 @@ static int wasi_lock(vfs *fs, uint32_t wait_ms) {
 }
 
 static int wasi_unlock(vfs *fs) {
+  ASSERT(fd_place_of(fs)->held);
   fd_place_release(fd_place_of(fs));
   return VARVE_OK;
 }
