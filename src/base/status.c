@@ -13,7 +13,7 @@
 
 static _Thread_local char status_text[STATUS_MESSAGE_BYTES] = "no error";
 
-INTERNAL int status_fail(int status, const char *format, ...) {
+INTERNAL void status_record(int status, const char *format, ...) {
   ASSERT(status < 0);
   ASSERT(format != NULL);
   char text[STATUS_MESSAGE_BYTES];
@@ -23,7 +23,6 @@ INTERNAL int status_fail(int status, const char *format, ...) {
   va_end(args);
   /* A format that the C library refuses still leaves a sentence behind. */
   status_set_message(n < 0 ? varve_status_name(status) : text);
-  return status;
 }
 
 INTERNAL const char *status_message(void) {

@@ -16,7 +16,13 @@
 #include "base/base.h"
 
 /* Keeps the message and returns `status`, which must be < 0. printf's rules; cut at 511 bytes. */
-INTERNAL int status_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define status_fail(status, ...)               \
+  __extension__({                              \
+    int fail_rc_ = (status);                   \
+    status_record(fail_rc_, __VA_ARGS__);      \
+    fail_rc_; /* known to the compiler here */ \
+  })
+INTERNAL void status_record(int status, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* The calling thread's message (never NULL), and a way to put one back that was kept. */
 INTERNAL const char *status_message(void);
