@@ -121,9 +121,19 @@ export function formatTable(results, engines, ranges) {
   const table = [head, ...lines]
   const widths = head.map((_, at) => Math.max(...table.map((line) => line[at].length)))
   const text = table.map((line) =>
-    line.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]) : cell.padStart(widths[at]))).join('  ').trimEnd(),
+    line
+      .map((cell, at) => (at === 0 ? cell.padEnd(widths[at]) : cell.padStart(widths[at])))
+      .join('  ')
+      .trimEnd(),
   )
-  text.splice(1, 0, widths.map((width) => '-'.repeat(width)).join('  ').trimEnd())
+  text.splice(
+    1,
+    0,
+    widths
+      .map((width) => '-'.repeat(width))
+      .join('  ')
+      .trimEnd(),
+  )
   return text.join('\n')
 }
 

@@ -2,7 +2,7 @@
  * Runs the workers: round by round, group by group, one engine after the other, each in a process of its own.
  *
  * @typedef {import('./bench_rows.mjs').Group} Group
- * @typedef {{ row: string, value: number, unit: string }} Line  one result, as a worker prints it
+ * @typedef {{ row: string, value: number, unit: string, ops?: number, cpu?: number }} Line  what a worker prints
  * @typedef {Map<string, Map<string, number[]>>} Samples         engine → row → a value each time
  *
  * @typedef {object} Plan
@@ -77,7 +77,12 @@ class Results {
   add(engine, lines) {
     const rows = this.samples.get(engine) ?? new Map()
     this.samples.set(engine, rows)
-    for (const { row, value } of lines) rows.set(row, [...(rows.get(row) ?? []), value])
+    /** @param {string} row @param {number} value */
+    const push = (row, value) => rows.set(row, [...(rows.get(row) ?? []), value])
+    for (const { row, value, ops, cpu } of lines) {
+      push(row, value)
+      if (ops && cpu) push(`${row}_cpu`, ops / cpu)
+    }
   }
 
   /**

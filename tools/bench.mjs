@@ -12,7 +12,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-import { ROWS, groupsOf } from '../bench/bench_rows.mjs'
+import { ROWS, groupsOf, rowsByCpu } from '../bench/bench_rows.mjs'
 import { runPlan } from '../bench/bench_run.mjs'
 import { formatTable, formatVerdict, resultsOf } from '../bench/bench_report.mjs'
 
@@ -39,6 +39,7 @@ const HELP = `usage: npm run bench -- [options]
   --dir PATH              where the databases go (default build/bench/data)
   --build PATH            where the workers are built (default build/bench/native)
   --ranges                show least and greatest values beside the medians
+  --cpu                   operations a second of processor time, for a machine that is not idle
   --no-build              use the workers as they are`
 
 /** Options that are passed on to the workers as they are. */
@@ -49,7 +50,7 @@ function parseCommandLine() {
   const options = {}
   const words = ['engines', 'rows', 'rounds', 'seed', 'dir', 'build', ...PASSED]
   for (const name of words) options[name] = { type: 'string' }
-  for (const name of ['ranges', 'no-build', 'help', 'help-rows']) options[name] = { type: 'boolean' }
+  for (const name of ['ranges', 'cpu', 'no-build', 'help', 'help-rows']) options[name] = { type: 'boolean' }
   try {
     return /** @type {Record<string, string | undefined>} */ (parseArgs({ options }).values)
   } catch (error) {
@@ -146,7 +147,14 @@ function main() {
   const { samples, problems } = runPlan(plan)
   progress('')
   for (const engine of engines) rmSync(join(dir, engine), { recursive: true, force: true })
-  report(rows, engines, Boolean(args.ranges), { about, rounds, seed, options, samples, problems })
+  report(args.cpu ? rowsByCpu(rows) : rows, engines, Boolean(args.ranges), {
+    about,
+    rounds,
+    seed,
+    options,
+    samples,
+    problems,
+  })
 }
 
 /** What the figures depend on, besides the options. */
