@@ -111,7 +111,10 @@ function camelCase(report) {
   if (Array.isArray(report)) return report.map(camelCase)
   if (report === null || typeof report !== 'object') return report
   return Object.fromEntries(
-    Object.entries(report).map(([name, value]) => [name.replace(/_([a-z])/g, (_, c) => c.toUpperCase()), camelCase(value)]),
+    Object.entries(report).map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, c) => c.toUpperCase()),
+      camelCase(value),
+    ]),
   )
 }
 
@@ -221,7 +224,8 @@ export class Database extends Store {
     checkOptions(options, KEYSPACE_OPTIONS, 'keyspace()')
     const context = {
       ...this.#context,
-      keyEncoding: options.keyEncoding === undefined ? this.#context.keyEncoding : encodingOf(options.keyEncoding, 'keyEncoding'),
+      keyEncoding:
+        options.keyEncoding === undefined ? this.#context.keyEncoding : encodingOf(options.keyEncoding, 'keyEncoding'),
       valueEncoding:
         options.valueEncoding === undefined
           ? this.#context.valueEncoding

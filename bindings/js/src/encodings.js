@@ -95,3 +95,11 @@ export function encodingOf(option, where) {
     decode: (raw) => custom.decode(raw),
   }
 }
+
+/** UTF-8 has no form for half a pair; writing one would silently store something else. @param {string} text */
+export function refuseLoneSurrogates(text) {
+  if (text.isWellFormed ? text.isWellFormed() : !/\p{Surrogate}/u.test(text)) return
+  throw new TypeError(
+    "A string with half of a surrogate pair cannot be stored as UTF-8: use the encoding 'json', or 'buffer' for bytes",
+  )
+}

@@ -3,6 +3,7 @@
 
 import { STATUS, STATUS_BY_NUMBER } from './abi.js'
 
+/** @type {Set<number>} */
 const RETRYABLE = new Set([STATUS.CONFLICT, STATUS.LOCKED, STATUS.BUSY])
 
 /** A failure of the database. `code` is 'ERR_DB_' and the name of the status; `retryable` says whether the same call
@@ -19,6 +20,7 @@ export class DatabaseError extends Error {
     this.retryable = options.retryable ?? false
   }
 
+  /** @override */
   get name() {
     return 'DatabaseError'
   }
@@ -65,7 +67,7 @@ export function suggestion(name, known) {
     const d = distance(name.toLowerCase(), candidate.toLowerCase())
     if (d < bestDistance) [best, bestDistance] = [candidate, d]
   }
-  if (bestDistance <= Math.max(1, Math.floor(name.length / 3))) return ` Did you mean '${best}'?`
+  if (bestDistance <= (name.length < 4 ? 1 : Math.max(2, Math.floor(name.length / 3)))) return ` Did you mean '${best}'?`
   return ` It takes ${known.map((k) => `'${k}'`).join(', ')}.`
 }
 

@@ -10,7 +10,7 @@ import * as abi from './abi.js'
 import { STATUS } from './abi.js'
 import { Bridge } from './bridge.js'
 import { DatabaseError, closedError, statusError } from './errors.js'
-import { FORM_BUFFER, FORM_TEXT } from './encodings.js'
+import { FORM_BUFFER, FORM_TEXT, refuseLoneSurrogates } from './encodings.js'
 import { callTable, deadTable } from './calls.js'
 
 /** @typedef {string | Uint8Array} Bytes */
@@ -22,14 +22,6 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const SHORT = 24 // strings up to this many characters are written and read faster by hand
 const STAGE_KEEP = 1 << 20
 const PAGE_BUDGET = 1 << 20
-
-/** @param {string} text */
-function refuseLoneSurrogates(text) {
-  if (text.isWellFormed ? text.isWellFormed() : !/\p{Surrogate}/u.test(text)) return
-  throw new TypeError(
-    "A string with half of a surrogate pair cannot be stored as UTF-8: use the encoding 'json', or 'buffer' for bytes",
-  )
-}
 
 export class Engine {
   #memory
@@ -73,9 +65,9 @@ export class Engine {
     this.#call = callTable(exports, (error) => this.#stop(error))
     this.#renew()
     const io = exports.io() >>> 2
-    this.#key = this.#u32[io] ?? 0
-    this.#out = (this.#u32[io + 2] ?? 0) >>> 2
-    this.#number = (this.#u32[io + 3] ?? 0) >>> 3
+    this.#key = this.#u32[io]
+    this.#out = this.#u32[io + 2] >>> 2
+    this.#number = this.#u32[io + 3] >>> 3
     this.#renew()
   }
 
@@ -101,7 +93,7 @@ export class Engine {
   /** @param {number} index */
   #result(index) {
     if (this.#u8.length === 0) this.#renew()
-    return this.#u32[this.#out + index] ?? 0
+    return this.#u32[this.#out + index]
   }
 
   /** The functions that the engine imports. @returns {WebAssembly.Imports} */
@@ -115,8 +107,7 @@ export class Engine {
       /** @param {number} place */
       place_close: (place) => b.guard(() => b.places.take(place).close()),
       /** @param {number} place @param {number} kind @param {number} number @param {number} flags */
-      open: (place, kind, number, flags) =>
-        b.guard(() => b.files.add(b.places.at(place).open(kind, number, flags))),
+      open: (place, kind, number, flags) => b.guard(() => b.files.add(b.places.at(place).open(kind, number, flags))),
       /** @param {number} file */
       close: (file) => b.guard(() => b.files.take(file).close()),
       /** @param {number} file @param {number} offset @param {number} data @param {number} size */
@@ -312,7 +303,10 @@ export class Engine {
    * @param {Progress | undefined} progress @param {(call: any, on: number) => number} run */
   #long(progress, run) {
     const call = this.#call
-    const busy = statusError(STATUS.BUSY, 'the database cannot be used from inside onProgress: wait for the call to end')
+    const busy = statusError(
+      STATUS.BUSY,
+      'the database cannot be used from inside onProgress: wait for the call to end',
+    )
     this.#progress = progress ?? null
     this.#call = { ...deadTable(busy), errmsg: call.errmsg }
     try {
@@ -438,7 +432,7 @@ export class Engine {
   #takeMany(values, count, form) {
     let at = this.#result(0)
     for (let i = 0; i < count; i++) {
-      const word = this.#u32[at >>> 2] ?? 0
+      const word = this.#u32[at >>> 2]
       at += 4
       if (word === abi.ABI_MISSING) {
         values.push(undefined)
@@ -571,8 +565,8 @@ export class Engine {
     let at = this.#result(0)
     const done = this.#result(2) === 1
     for (let i = 0; i < count; i++) {
-      const keyWord = this.#u32[at >>> 2] ?? 0
-      const valueWord = this.#u32[(at >>> 2) + 1] ?? 0
+      const keyWord = this.#u32[at >>> 2]
+      const valueWord = this.#u32[(at >>> 2) + 1]
       const keySize = keyWord & 0x7fffffff
       const valueSize = valueWord & 0x7fffffff
       at += 8
@@ -621,7 +615,7 @@ export class Engine {
     let at = this.#result(0)
     const end = at + this.#result(1)
     while (at < end) {
-      const size = (this.#u32[at >>> 2] ?? 0) & 0x7fffffff
+      const size = this.#u32[at >>> 2] & 0x7fffffff
       names.push(this.#text(at + 4, size, false))
       at += 4 + ((size + 3) & ~3)
     }

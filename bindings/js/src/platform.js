@@ -18,9 +18,9 @@
 /** @type {Platform | undefined} */
 let current
 
-/** @param {Platform} platform */
-export function usePlatform(platform) {
-  current = platform
+/** @param {Platform} its */
+export function usePlatform(its) {
+  current = its
 }
 
 /** @returns {Platform} */

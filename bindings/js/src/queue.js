@@ -126,7 +126,7 @@ export class CommitQueue {
   now(durability, stage) {
     this.flush()
     const engine = this.#engine
-    let bytes = 0
+    let bytes
     try {
       stage(engine)
       bytes = engine.staged

@@ -2,10 +2,11 @@
 // one that the engine walks: lower <= key < upper, and a prefix. The successor of a key is the key with a zero byte behind
 // it, so gt and lte need nothing of their own.
 
+import { refuseLoneSurrogates } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
 
 const RANGE_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'snapshot']
-const SPAN_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'limit']
+const SPAN_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit']
 const COUNT_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'snapshot']
 
 /**
@@ -92,7 +93,9 @@ const utf8 = new TextEncoder()
 
 /** @param {string | Uint8Array} key */
 function bytesOf(key) {
-  return typeof key === 'string' ? utf8.encode(key) : key
+  if (typeof key !== 'string') return key
+  refuseLoneSurrogates(key)
+  return utf8.encode(key)
 }
 
 /** @param {Uint8Array} a @param {Uint8Array} b */

@@ -28,7 +28,8 @@ export class Snapshot {
 
   /** The engine's handle, for the database that it belongs to. @param {import('./handles.js').Handles} owner */
   handleFor(owner) {
-    if (owner !== this.#owner) throw new TypeError('The snapshot belongs to another Database: take one of this Database')
+    if (owner !== this.#owner)
+      throw new TypeError('The snapshot belongs to another Database: take one of this Database')
     if (!owner.has(this.#ticket)) throw closedError('the snapshot')
     return this.#handle
   }

@@ -47,7 +47,8 @@ export function compiledSync(source) {
   if (source === undefined) return platform().moduleSync()
   if (source instanceof WebAssembly.Module) return source
   const bytes = bytesOf(source)
-  if (bytes === null) throw new TypeError(`openSync() takes bytes or a WebAssembly.Module as wasm; got ${describe(source)}`)
+  if (bytes === null)
+    throw new TypeError(`openSync() takes bytes or a WebAssembly.Module as wasm; got ${describe(source)}`)
   checkMagic(bytes, 'The option wasm')
   return new WebAssembly.Module(/** @type {BufferSource} */ (bytes))
 }
@@ -60,6 +61,7 @@ export function compileBytes(bytes, source) {
 
 /** @param {Response} response */
 export async function compileResponse(response) {
-  if (!response.ok) throw new TypeError(`${response.url} answered ${response.status}: serve dist/varve.wasm of the package`)
+  if (!response.ok)
+    throw new TypeError(`${response.url} answered ${response.status}: serve dist/varve.wasm of the package`)
   return compileBytes(new Uint8Array(await response.arrayBuffer()), response.url || 'The response')
 }

@@ -3,6 +3,8 @@
 
 import { HostError, OPEN_CREATE, PLACE_CREATE, fileName, parseFileName } from './host.js'
 
+/** @import { Host, HostFile, HostPlace } from './host.js' */
+
 class MemoryBytes {
   bytes = new Uint8Array(1024)
   size = 0
@@ -25,7 +27,7 @@ class MemoryBytes {
   }
 }
 
-/** @implements {import('./host.js').HostFile} */
+/** @implements {HostFile} */
 class MemoryFile {
   #store
 
@@ -73,7 +75,7 @@ class MemoryDirectory {
   locked = false
 }
 
-/** @implements {import('./host.js').HostPlace} */
+/** @implements {HostPlace} */
 class MemoryPlace {
   #path
   #directory
@@ -134,7 +136,7 @@ class MemoryPlace {
   }
 }
 
-/** @implements {import('./host.js').Host} */
+/** @implements {Host} */
 export class MemoryHost {
   name = 'memory'
   /** @type {Map<string, MemoryDirectory>} */

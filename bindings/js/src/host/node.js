@@ -9,6 +9,8 @@ import { HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY, file
 import { systemError } from './node_errors.js'
 import { NodeLock } from './node_lock.js'
 
+/** @import { Host, HostFile, HostPlace } from './host.js' */
+
 /** Places that hold a lock, to be given back when the process ends.
  * @type {Set<NodeLock>} */
 const held = new Set()
@@ -28,7 +30,7 @@ function giveBackAtExit() {
   })
 }
 
-/** @implements {import('./host.js').HostFile} */
+/** @implements {HostFile} */
 class NodeFile {
   #fd
   #path
@@ -108,7 +110,7 @@ class NodeFile {
   }
 }
 
-/** @implements {import('./host.js').HostPlace} */
+/** @implements {HostPlace} */
 class NodePlace {
   #path
   #readOnly
@@ -201,7 +203,7 @@ class NodePlace {
   }
 }
 
-/** @implements {import('./host.js').Host} */
+/** @implements {Host} */
 export class NodeHost {
   name = 'node'
 
@@ -217,7 +219,8 @@ export class NodeHost {
     } catch (error) {
       throw systemError(error, `cannot open ${path}`)
     }
-    if (stat === undefined) throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
+    if (stat === undefined)
+      throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
     if (!stat.isDirectory()) throw new HostError('NOT_DATABASE', `${path} is no directory: a database is one`)
     return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, openDirectory(path))
   }

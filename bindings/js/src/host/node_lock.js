@@ -103,14 +103,19 @@ function removeQuietly(path) {
   try {
     fs.unlinkSync(path)
   } catch (error) {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw systemError(error, `cannot remove ${path}`)
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT')
+      throw systemError(error, `cannot remove ${path}`)
   }
 }
 
 /** @param {string} directory @param {number} pid @param {string} kind */
 function lockedError(directory, pid, kind) {
   const where =
-    pid === process.pid ? `in this process already (${pid})` : pid === 0 ? 'in another process' : `in process ${pid}${kind}`
+    pid === process.pid
+      ? `in this process already (${pid})`
+      : pid === 0
+        ? 'in another process'
+        : `in process ${pid}${kind}`
   const fix =
     pid === process.pid
       ? 'use the Database that has it open, or close that one first'

@@ -1,0 +1,54 @@
+// eslint.config.js: the rules of ESLint's own recommendation, and a few that catch mistakes in this code.
+
+import js from '@eslint/js'
+
+const shared = {
+  console: 'readonly',
+  performance: 'readonly',
+  TextEncoder: 'readonly',
+  TextDecoder: 'readonly',
+  URL: 'readonly',
+  Response: 'readonly',
+  fetch: 'readonly',
+  crypto: 'readonly',
+  setTimeout: 'readonly',
+  clearTimeout: 'readonly',
+  queueMicrotask: 'readonly',
+  MessageChannel: 'readonly',
+  WebAssembly: 'readonly',
+  structuredClone: 'readonly',
+  AbortController: 'readonly',
+}
+
+export default [
+  { ignores: ['build/', 'dist/', 'node_modules/', 'my_database/', '.cache/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.js', '**/*.mjs', 'tools/check'],
+    languageOptions: {
+      ecmaVersion: 2024,
+      sourceType: 'module',
+      globals: { ...shared, process: 'readonly', Buffer: 'readonly', setImmediate: 'readonly', gc: 'readonly' },
+    },
+    rules: {
+      'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      'prefer-const': 'error',
+      'no-var': 'error',
+      eqeqeq: 'error',
+      'no-shadow': 'error',
+      'no-throw-literal': 'error',
+      'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
+    files: ['tests/**', 'bench/**', 'tools/**'],
+    rules: { 'max-lines-per-function': 'off' },
+  },
+  {
+    // What runs in a page as well may use nothing of Node's.
+    files: ['bindings/js/src/*.js', 'bindings/js/src/host/{host,memory}.js', 'bindings/js/browser.js'],
+    ignores: ['bindings/js/src/node_platform.js'],
+    languageOptions: { globals: { ...shared, process: 'off', Buffer: 'off', setImmediate: 'off' } },
+    rules: { 'no-undef': 'error' },
+  },
+]

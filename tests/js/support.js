@@ -1,0 +1,141 @@
+// support.js: what the tests of the package share: places to open databases in, seeds, and programs to run beside.
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Database, MemoryHost } from '../../bindings/js/index.js'
+
+export const packageUrl = new URL('../../bindings/js/index.js', import.meta.url).href
+
+/** @type {WeakMap<object, (() => unknown)[]>} */
+const ends = new WeakMap()
+
+/** Runs something when the test ends: what was asked for last comes first. */
+export function atEnd(t, run) {
+  let list = ends.get(t)
+  if (list === undefined) {
+    const all = (list = [])
+    ends.set(t, all)
+    t.after(async () => {
+      while (all.length > 0) await all.pop()()
+    })
+  }
+  list.push(run)
+}
+
+/** A directory that is removed when the test ends. */
+export function temporaryDirectory(t) {
+  const path = mkdtempSync(join(tmpdir(), 'varve-js-'))
+  atEnd(t, () => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** Where a database may live: memory, files in JavaScript memory, a directory. Each has open(options), and reopen where what was
+ * stored is still there. */
+export const PLACES = [
+  {
+    name: ':memory:',
+    lasts: false,
+    make: () => ({ location: ':memory:', options: {} }),
+  },
+  {
+    name: 'memory host',
+    lasts: true,
+    make: () => ({ location: 'place', options: { host: new MemoryHost() } }),
+  },
+  {
+    name: 'directory',
+    lasts: true,
+    make: (t) => ({ location: join(temporaryDirectory(t), 'db'), options: {} }),
+  },
+]
+
+/** Opens a database that is closed when the test ends. */
+export async function openIn(t, place, options = {}) {
+  const { location, options: own } = place.make(t)
+  const open = async (more = {}) => {
+    const db = await Database.open(location, { ...own, ...options, ...more })
+    atEnd(t, () => db.close())
+    return db
+  }
+  return { db: await open(), open, location }
+}
+
+/** SplitMix32: a seed decides everything after it. */
+export class Random {
+  constructor(seed) {
+    this.state = seed >>> 0
+  }
+  next() {
+    this.state = (this.state + 0x9e3779b9) >>> 0
+    let z = this.state
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+    return (z ^ (z >>> 15)) >>> 0
+  }
+  below(n) {
+    return this.next() % n
+  }
+  chance(percent) {
+    return this.below(100) < percent
+  }
+  pick(list) {
+    return list[this.below(list.length)]
+  }
+}
+
+/** The seed of a run: VARVE_SEED, or one of the clock. */
+export function seedOf() {
+  return process.env.VARVE_SEED === undefined ? (Date.now() ^ (process.pid << 8)) >>> 0 : Number(process.env.VARVE_SEED)
+}
+
+/** Runs a program made of `source` (with Database in scope) in a Node of its own. `line()` resolves to its next line, `ended` to
+ * { code, signal, stdout, stderr }. */
+export function runNode(source, args = []) {
+  const program = `import { Database, DatabaseError } from ${JSON.stringify(packageUrl)}\n${source}`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  let given = 0
+  let wake = () => {}
+  child.stdout.on('data', (data) => {
+    stdout += data
+    wake()
+  })
+  child.stderr.on('data', (data) => (stderr += data))
+  const ended = new Promise((resolve) => {
+    child.on('close', (code, signal) => {
+      resolve({ code, signal, stdout, stderr })
+      wake()
+    })
+  })
+  const line = async () => {
+    for (;;) {
+      const end = stdout.indexOf('\n', given)
+      if (end >= 0) {
+        const text = stdout.slice(given, end)
+        given = end + 1
+        return text
+      }
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`it ended: ${stderr}`)
+      await new Promise((resolve) => (wake = resolve))
+    }
+  }
+  return { child, ended, line }
+}
+
+/** The error that a promise or a function ends with. */
+export async function errorOf(run) {
+  try {
+    await (typeof run === 'function' ? run() : run)
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
+
+export const testFile = (url) => fileURLToPath(url)

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+// build.mjs: npm run build: the native library and command-line program in release mode, and the engine for JavaScript.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import { root, setUp } from './setup.mjs'
+
+/** Runs a program; what it prints is shown only when it fails. @param {string} command @param {string[]} args */
+export function runQuietly(command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
+  if (error !== undefined) throw new Error(`${command} could not be started: ${error.message}`)
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed (exit code ${status}):\n${stdout}${stderr}`)
+}
+
+/** Configures and builds a preset. @param {string} preset @param {string[]} [targets] */
+export function cmakeBuild(preset, targets = []) {
+  if (!existsSync(join(root, 'build', preset, 'build.ninja'))) runQuietly('cmake', ['--preset', preset])
+  runQuietly('cmake', ['--build', '--preset', preset, ...targets.flatMap((target) => ['--target', target])])
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setUp('start')
+  const { buildWasm } = await import('./build_wasm.mjs')
+  try {
+    cmakeBuild('release')
+    console.log('build/release: the library and the program varve')
+    buildWasm()
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}

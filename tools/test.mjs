@@ -1,0 +1,134 @@
+#!/usr/bin/env node
+// test.mjs: npm test: every check and every test, step by step, each with its time; it stops at the first step that fails.
+//
+//   npm test                everything
+//   npm test -- js cli      only the steps whose names begin so
+//   npm test -- --list      the names of the steps
+
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+
+import { root, setUp } from './setup.mjs'
+
+const JOBS = String(availableParallelism())
+const LAST_LINES = 200
+
+/** @typedef {{ passed: number, output: string }} Outcome */
+/** @typedef {{ name: string, what: string, run: () => Promise<Outcome> }} Step */
+
+/** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} [env] @returns {Promise<string>} */
+function output(command, args, env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let text = ''
+    child.stdout.on('data', (data) => (text += data))
+    child.stderr.on('data', (data) => (text += data))
+    child.on('error', (error) => reject(new Error(`${command} could not be started: ${error.message}`)))
+    child.on('close', (code, signal) => {
+      if (code === 0) return resolve(text)
+      const tail = text.trimEnd().split('\n').slice(-LAST_LINES).join('\n')
+      reject(new Error(`${tail}\n\n${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`))
+    })
+  })
+}
+
+/** Configures, builds and runs the native tests of a preset. @param {string} preset @param {string[]} [filter] */
+function nativeStep(preset, filter = []) {
+  return async () => {
+    await output('cmake', ['--preset', preset])
+    await output('cmake', ['--build', '--preset', preset])
+    const text = await output('ctest', ['--preset', preset, '-j', JOBS, ...filter])
+    const match = /tests passed, \d+ tests? failed out of (\d+)/.exec(text)
+    return { passed: Number(match?.[1] ?? 0), output: text }
+  }
+}
+
+/** @param {string[]} files @param {NodeJS.ProcessEnv} [env] @param {string[]} [flags] */
+async function nodeTests(files, env, flags = []) {
+  const text = await output(process.execPath, [...flags, '--test', '--test-reporter=tap', ...files], env)
+  return { passed: Number(/^# pass (\d+)/m.exec(text)?.[1] ?? 0), output: text }
+}
+
+/** @param {string} directory */
+function testFiles(directory) {
+  if (!existsSync(join(root, directory))) return []
+  return readdirSync(join(root, directory))
+    .filter((name) => name.endsWith('.test.js'))
+    .sort()
+    .map((name) => join(directory, name))
+}
+
+/** @param {string} preset */
+async function build(preset) {
+  await output('cmake', ['--preset', preset])
+  return { passed: 0, output: await output('cmake', ['--build', '--preset', preset]) }
+}
+
+/** @returns {Step[]} */
+function steps() {
+  return [
+    {
+      name: 'check',
+      what: 'tools/check',
+      run: async () => ({ passed: 1, output: await output(process.execPath, ['tools/check']) }),
+    },
+    { name: 'release', what: 'native tests, release', run: nativeStep('release') },
+    { name: 'asan', what: 'native tests, address and undefined-behaviour sanitizers', run: nativeStep('asan') },
+    { name: 'tiny', what: 'native tests, shrunken constants', run: nativeStep('tiny') },
+    { name: 'tsan', what: 'thread tests, thread sanitizer', run: nativeStep('tsan', ['-R', 'thread|sync']) },
+    {
+      name: 'wasm',
+      what: 'build of varve.wasm',
+      run: async () => ({ passed: 0, output: await output(process.execPath, ['tools/build_wasm.mjs']) }),
+    },
+    { name: 'wasi', what: 'build of the WASI program', run: () => build('wasi') },
+    { name: 'cli', what: 'the command-line program, native and WASI', run: () => nodeTests(testFiles('tests/cli')) },
+    { name: 'js', what: 'the JavaScript package', run: () => nodeTests(testFiles('tests/js'), {}, ['--expose-gc']) },
+  ]
+}
+
+async function main() {
+  const wanted = process.argv.slice(2)
+  const all = steps()
+  if (wanted.includes('--list')) return console.log(all.map(({ name, what }) => `${name.padEnd(8)} ${what}`).join('\n'))
+  const chosen = wanted.length === 0 ? all : all.filter(({ name }) => wanted.some((prefix) => name.startsWith(prefix)))
+  if (chosen.length === 0) throw new Error(`There is no step ${wanted.join(', ')}: npm test -- --list names them`)
+  setUp('test')
+  const since = performance.now()
+  let passed = 0
+  for (const { name, what, run } of chosen) {
+    const start = performance.now()
+    try {
+      const outcome = await run()
+      passed += outcome.passed
+      const count = outcome.passed > 0 ? `${outcome.passed} passed` : 'done'
+      console.log(`ok    ${name.padEnd(8)} ${what.padEnd(58)} ${count.padStart(12)}  ${seconds(start)}`)
+    } catch (error) {
+      console.log(`FAIL  ${name.padEnd(8)} ${what.padEnd(58)} ${''.padStart(12)}  ${seconds(start)}\n`)
+      console.log(error instanceof Error ? error.message : error)
+      console.log(`\nThe step '${name}' failed; run it alone with: npm test -- ${name}`)
+      console.log(`${passed} passed, 1 failed, in ${seconds(since).trim()}`)
+      process.exitCode = 1
+      return
+    }
+  }
+  console.log(`${passed} passed, 0 failed, in ${seconds(since).trim()}`)
+}
+
+/** @param {number} since */
+function seconds(since) {
+  return `${((performance.now() - since) / 1000).toFixed(1)} s`.padStart(8)
+}
+
+try {
+  await main()
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}
