@@ -162,8 +162,7 @@ typedef struct version_change {
 
 /* Sorts, and refuses numbers that come twice. `room` holds e->count pointers. */
 static int version_change_init(version_change *c, const edit *e, const edit_table **room) {
-  c->removed = room;
-  c->removed_count = c->added_count = 0;
+  *c = (version_change){room, room, 0, 0};
   for (size_t i = 0; i < e->count; i++) c->removed_count += e->tables[i].meta == NULL;
   c->added = room + c->removed_count;
   size_t removed = 0;
@@ -283,11 +282,9 @@ INTERNAL int version_apply(const version *base, const edit *e, version **next) {
   version *v = NULL;
   version_change change;
   *next = NULL;
-  const edit_table **room = NULL;
-  if (e->count > 0) {
-    room = mem_alloc(base->alloc, e->count * sizeof *room);
-    if (room == NULL) return mem_fail(e->count * sizeof *room, "an edit");
-  }
+  size_t room_size = MAX(e->count, 1) * sizeof(edit_table *); /* no memory for nothing would be a special case */
+  const edit_table **room = mem_alloc(base->alloc, room_size);
+  if (room == NULL) return mem_fail(room_size, "an edit");
   STEP(version_change_init(&change, e, room));
   STEP(version_change_check(&change, base));
   version_sort(change.added, change.added_count, version_by_place);
@@ -297,7 +294,7 @@ INTERNAL int version_apply(const version *base, const edit *e, version **next) {
   v = NULL;
 out:
   if (v != NULL) pin_unref(&v->pin);
-  mem_free(base->alloc, room, e->count * sizeof *room);
+  mem_free(base->alloc, room, room_size);
   return rc;
 }
 
