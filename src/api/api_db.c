@@ -135,7 +135,8 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
 VARVE_API int varve_open(const char *path, const varve_options *options, varve_db **db) {
   if (db == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the handle: db is NULL");
   *db = NULL;
-  if (path == NULL || path[0] == '\0') return status_fail(VARVE_INVALID, "the path is empty; \":memory:\" is in memory");
+  if (path == NULL || path[0] == '\0')
+    return status_fail(VARVE_INVALID, "the path is empty; \":memory:\" is in memory");
   varve_options none = {0};
   const varve_options *o = options == NULL ? &none : options;
   TRY(api_check_options(o));

@@ -21,8 +21,8 @@ struct varve_db {
   allocator *alloc;
   env *env;
   lsm *lsm;
-  mutex keyspace_lock;        /* the list, and creation and dropping */
-  varve_keyspace *keyspaces;  /* all handles ever given */
+  mutex keyspace_lock;         /* the list, and creation and dropping */
+  varve_keyspace *keyspaces;   /* all handles ever given */
   _Atomic(batch *) idle_batch; /* of a put that is over, for the next one */
 };
 

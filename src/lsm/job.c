@@ -38,7 +38,7 @@ struct job {
   bool has_last, has_cut;
   uint64_t last_seq;
   uint32_t deeper_at[LEVELS]; /* first table of each level below the output that is not before the last key */
-  uint32_t grandparent_at; /* the same for the level right below, and bytes of it that the open output spans */
+  uint32_t grandparent_at;    /* the same for the level right below, and bytes of it that the open output spans */
   uint64_t grandparent_bytes;
   uint64_t bytes_done, bytes_total, bytes_out, seq_max;
 };
@@ -266,8 +266,7 @@ static bool job_keep(job *j, slice key, bool same_key, uint64_t *trailer) {
 
 static int job_open_output(job *j) {
   lsm *l = j->lsm;
-  sst_options options = {l->options.block_bytes, l->options.bloom_bits,
-                         l->options.compress && j->in.output_level > 1};
+  sst_options options = {l->options.block_bytes, l->options.bloom_bits, l->options.compress && j->in.output_level > 1};
   j->out_number = lsm_new_number(l);
   j->out_has_points = false;
   j->grandparent_bytes = 0;

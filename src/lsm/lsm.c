@@ -27,7 +27,8 @@ INTERNAL int lsm_fail(lsm *l, int status) {
 
 INTERNAL int lsm_check_failed(lsm *l) {
   if (LIKELY(atomic_load_explicit(&l->failed, memory_order_acquire) == 0)) return VARVE_OK;
-  return status_fail(VARVE_FAILED, "the database is read-only until it is opened again, because: %s", l->failed_message);
+  return status_fail(VARVE_FAILED, "the database is read-only until it is opened again, because: %s",
+                     l->failed_message);
 }
 
 INTERNAL uint64_t lsm_new_number(lsm *l) {
@@ -45,8 +46,8 @@ INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
   mutex_lock(&l->state_lock);
   if (l->snapshot_count == l->snapshot_capacity) {
     size_t more = MAX((size_t)16, 2 * l->snapshot_capacity);
-    uint64_t *grown = mem_resize(l->env->alloc, l->snapshots, l->snapshot_capacity * sizeof *grown,
-                                 more * sizeof *grown);
+    uint64_t *grown =
+        mem_resize(l->env->alloc, l->snapshots, l->snapshot_capacity * sizeof *grown, more * sizeof *grown);
     if (grown == NULL) {
       rc = mem_fail(more * sizeof *grown, "snapshots");
     } else {

@@ -38,7 +38,8 @@ static int check_meta(const table_meta *m, const table *t, uint64_t entries) {
               slice_equal(s.smallest, m->smallest) && slice_equal(s.largest, m->largest) &&
               s.largest_exclusive == m->largest_exclusive;
   if (same) return VARVE_OK;
-  return status_fail(VARVE_CORRUPT, "%s and the manifest do not agree on what is in it", file_name(FILE_SST, m->number));
+  return status_fail(VARVE_CORRUPT, "%s and the manifest do not agree on what is in it",
+                     file_name(FILE_SST, m->number));
 }
 
 static int check_table(checker *c, table_meta *meta) {

@@ -42,12 +42,12 @@ typedef struct old_log {
   bool synced;
 } old_log;
 
-#define OLD_LOGS_MAX 64u
+#define OLD_LOGS_MAX   64u
 #define SPARE_LOGS_MAX 2u
 
 typedef struct lsm_counters {
-  atomic_uint_fast64_t commits, writes, bytes_written, flushes, compactions, trivial_moves, bytes_flushed,
-      bytes_in, bytes_out, syncs, stalls, stall_us;
+  atomic_uint_fast64_t commits, writes, bytes_written, flushes, compactions, trivial_moves, bytes_flushed, bytes_in,
+      bytes_out, syncs, stalls, stall_us;
 } lsm_counters;
 
 struct job;
@@ -59,7 +59,7 @@ struct lsm {
   block_cache *cache;
   lsm_counters counters;
 
-  _Atomic(view *) view; /* swapped under state_lock */
+  _Atomic(view *) view;          /* swapped under state_lock */
   atomic_uint_fast64_t last_seq; /* published: every version with a sequence up to it is complete */
   atomic_int failed;             /* a failed sync or manifest write: the status, for ever */
   char failed_message[256];      /* [state], written before `failed` */
@@ -80,7 +80,7 @@ struct lsm {
   uint64_t mapped_bytes_max;
   atomic_uint_fast64_t iterators_open;
   atomic_uint_fast64_t views_alive; /* more than the current one at close = values are still out */
-  atomic_bool names_unsynced; /* a file was created since the last sync_dir */
+  atomic_bool names_unsynced;       /* a file was created since the last sync_dir */
 
   mutex commit_lock;
   wal_writer *wal;          /* [commit]; changed under state_lock too */
@@ -96,15 +96,15 @@ struct lsm {
   mutex open_lock;
 
   mutex step_lock;
-  manifest *manifest; /* [step] NULL after a failed append: the next publication begins a new one */
+  manifest *manifest;                  /* [step] NULL after a failed append: the next publication begins a new one */
   struct job *flush_job, *compact_job; /* [step] */
-  bool full_wanted;       /* [step] lsm_compact asks for a job of everything */
-  struct job *full_job;   /* [step] that job: the compact_job, or NULL */
-  bool compaction_broken; /* [step] a table could not be read: no more compactions until the next open */
-  int step_status;        /* [state] a failure of background work that may pass (FULL, NOMEM), or OK */
-  char step_message[256]; /* [state] what it said */
-  uint64_t flushed_seq;   /* [step] every version up to it is in tables */
-  uint64_t dead[256];     /* [state] numbers of tables to remove */
+  bool full_wanted;                    /* [step] lsm_compact asks for a job of everything */
+  struct job *full_job;                /* [step] that job: the compact_job, or NULL */
+  bool compaction_broken;              /* [step] a table could not be read: no more compactions until the next open */
+  int step_status;                     /* [state] a failure of background work that may pass (FULL, NOMEM), or OK */
+  char step_message[256];              /* [state] what it said */
+  uint64_t flushed_seq;                /* [step] every version up to it is in tables */
+  uint64_t dead[256];                  /* [state] numbers of tables to remove */
   uint32_t dead_count;
   atomic_uint_fast64_t next_number;
   atomic_bool has_work; /* for the thread */

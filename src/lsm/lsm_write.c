@@ -12,7 +12,7 @@
 #include "lsm/lsm_int.h"
 
 #define WRITE_CLOCK_COMMITS 64 /* without a thread: commits between looks at the clock */
-#define WRITE_SHARE 4          /* without a thread: background bytes per byte committed */
+#define WRITE_SHARE         4  /* without a thread: background bytes per byte committed */
 
 INTERNAL uint64_t lsm_log_size(const lsm *l) {
   return align_up(l->options.memtable_bytes + WAL_CHUNK_BYTES, WAL_CHUNK_BYTES);

@@ -31,9 +31,9 @@ typedef struct recovery {
   uint32_t orphan_count, orphan_room;
   uint64_t old_manifest; /* a manifest that SUPER does not name, 0 = none */
   uint64_t number_max;
-  uint64_t log_seen; /* largest log number in any header */
-  uint32_t kept;     /* live logs that were replayed; the rest is to be dropped */
-  uint64_t kept_end; /* valid end of the last of them */
+  uint64_t log_seen;                       /* largest log number in any header */
+  uint32_t kept;                           /* live logs that were replayed; the rest is to be dropped */
+  uint64_t kept_end;                       /* valid end of the last of them */
   memtable *memtables[IMMUTABLES_MAX + 1]; /* oldest first */
   uint64_t memtable_log[IMMUTABLES_MAX + 1];
   uint32_t memtable_count;
@@ -185,11 +185,12 @@ static int recover_judge_hole(recovery *r, uint32_t i) {
     TRY(recover_replay(r, &r->logs[k], NULL, &synced));
     if (!synced && r->logs[k].h.log > r->state.clean_log) continue;
     const char *name = i > 0 ? file_name(FILE_WAL, r->logs[i - 1].file) : "a log";
-    return status_fail(VARVE_CORRUPT,
-                       "%s is damaged at offset %llu: commits up to sequence %llu are missing, and log %llu proves that they "
-                       "were synced",
-                       name, (unsigned long long)r->kept_end, (unsigned long long)r->logs[i].h.next_seq - 1,
-                       (unsigned long long)r->logs[k].h.log);
+    return status_fail(
+        VARVE_CORRUPT,
+        "%s is damaged at offset %llu: commits up to sequence %llu are missing, and log %llu proves that they "
+        "were synced",
+        name, (unsigned long long)r->kept_end, (unsigned long long)r->logs[i].h.next_seq - 1,
+        (unsigned long long)r->logs[k].h.log);
   }
   return VARVE_OK;
 }

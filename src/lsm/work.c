@@ -14,8 +14,8 @@
 
 #include <stdio.h>
 
-#define WORK_SLICE (1 * MiB)       /* one turn of the thread: it looks at the clock in between */
-#define WORK_RETRY_US 200000       /* after a failure that may pass */
+#define WORK_SLICE    (1 * MiB) /* one turn of the thread: it looks at the clock in between */
+#define WORK_RETRY_US 200000    /* after a failure that may pass */
 
 static void work_set_status(lsm *l, int status) {
   mutex_lock(&l->state_lock);
