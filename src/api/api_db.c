@@ -88,9 +88,8 @@ INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_m
   TRY(env_open(api_allocator(), path, flags, out));
   int rc = vfs_lock((*out)->fs, lock_wait_ms);
   if (rc < 0) {
-    char message[512];
-    strncpy(message, status_message(), sizeof message - 1);
-    message[sizeof message - 1] = '\0';
+    char message[STATUS_MESSAGE_SIZE];
+    status_keep_message(message);
     (void)env_close(*out);
     status_set_message(message);
     *out = NULL;
@@ -116,9 +115,8 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
     rc = lsm_open(e, &resolved, &db->lsm);
   }
   if (rc < 0) {
-    char message[512];
-    strncpy(message, status_message(), sizeof message - 1);
-    message[sizeof message - 1] = '\0';
+    char message[STATUS_MESSAGE_SIZE];
+    status_keep_message(message);
     (void)api_close_env(e);
     if (db != NULL) MEM_DELETE(alloc, db);
     status_set_message(message); /* the first failure, not what closing says */

@@ -9,14 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define STATUS_MESSAGE_BYTES 512u
-
-static _Thread_local char status_text[STATUS_MESSAGE_BYTES] = "no error";
+static _Thread_local char status_text[STATUS_MESSAGE_SIZE] = "no error";
 
 INTERNAL void status_record(int status, const char *format, ...) {
   ASSERT(status < 0);
   ASSERT(format != NULL);
-  char text[STATUS_MESSAGE_BYTES];
+  char text[STATUS_MESSAGE_SIZE];
   va_list args;
   va_start(args, format);
   int n = vsnprintf(text, sizeof text, format, args);
@@ -29,10 +27,14 @@ INTERNAL const char *status_message(void) {
   return status_text;
 }
 
+INTERNAL void status_keep_message(char kept[STATUS_MESSAGE_SIZE]) {
+  memcpy(kept, status_text, sizeof status_text);
+}
+
 INTERNAL void status_set_message(const char *message) {
   ASSERT(message != NULL);
   size_t size = 0;
-  while (size < STATUS_MESSAGE_BYTES - 1 && message[size] != '\0') size++;
+  while (size < STATUS_MESSAGE_SIZE - 1 && message[size] != '\0') size++;
   /* A cut never leaves half of a UTF-8 character. */
   if (message[size] != '\0') {
     while (size > 0 && ((unsigned char)message[size] & 0xc0u) == 0x80u) size--;
@@ -52,5 +54,3 @@ const char *varve_status_name(int status) {
       return "UNKNOWN";
   }
 }
-
-#undef STATUS_MESSAGE_BYTES

@@ -25,7 +25,9 @@
 INTERNAL void status_record(int status, const char *format, ...) __attribute__((cold, format(printf, 2, 3)));
 
 /* The calling thread's message (never NULL), and a way to put one back that was kept. */
+#define STATUS_MESSAGE_SIZE 512
 INTERNAL const char *status_message(void);
+INTERNAL void status_keep_message(char kept[STATUS_MESSAGE_SIZE]);
 INTERNAL void status_set_message(const char *message);
 
 #define TRY(expr)                              \

@@ -6,8 +6,6 @@
  */
 #include "lsm/lsm_int.h"
 
-#include <stdio.h>
-
 #define CLOSE_FLUSH_BYTES (256 * KiB) /* a log longer than this is flushed at close: the next open reads nothing */
 #define COMPACTION_BYTES  (4 * MiB)   /* reading and writing buffers of one merge */
 
@@ -17,7 +15,7 @@ INTERNAL int lsm_fail(lsm *l, int status) {
   ASSERT(status < 0);
   mutex_lock(&l->state_lock);
   if (atomic_load(&l->failed) == 0) {
-    (void)snprintf(l->failed_message, sizeof l->failed_message, "%s", status_message());
+    status_keep_message(l->failed_message);
     atomic_store(&l->failed, status);
   }
   cond_broadcast(&l->state_changed);
@@ -275,8 +273,8 @@ INTERNAL int lsm_open(env *e, const lsm_options *options, lsm **out) {
   if (rc >= 0) rc = recover_open(l);
   if (rc >= 0) rc = work_thread_start(l);
   if (rc < 0) {
-    char message[512];
-    (void)snprintf(message, sizeof message, "%s", status_message());
+    char message[STATUS_MESSAGE_SIZE];
+    status_keep_message(message);
     (void)lsm_release(l);
     status_set_message(message); /* what went wrong first */
     return rc;

@@ -5,7 +5,7 @@
  */
 #include "lsm/lsm_int.h"
 
-#include <stdio.h>
+static_assert(sizeof(((varve_verify_report *)0)->first) == STATUS_MESSAGE_SIZE, "a report holds a message");
 
 typedef struct checker {
   lsm *lsm;
@@ -18,9 +18,7 @@ typedef struct checker {
 /* Counts a problem; failures that are none of the data (NOMEM, IO) end the check. */
 static int check_found(checker *c, int rc) {
   if (rc != VARVE_CORRUPT && rc != VARVE_NEWER_FORMAT && rc != VARVE_MISSING) return rc;
-  if (c->report->errors++ == 0) {
-    (void)snprintf(c->report->first, sizeof c->report->first, "%s", status_message());
-  }
+  if (c->report->errors++ == 0) status_keep_message(c->report->first);
   return VARVE_OK;
 }
 

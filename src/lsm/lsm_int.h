@@ -59,10 +59,10 @@ struct lsm {
   block_cache *cache;
   lsm_counters counters;
 
-  _Atomic(view *) view;          /* swapped under state_lock */
-  atomic_uint_fast64_t last_seq; /* published: every version with a sequence up to it is complete */
-  atomic_int failed;             /* a failed sync or manifest write: the status, for ever */
-  char failed_message[256];      /* [state], written before `failed` */
+  _Atomic(view *) view;                     /* swapped under state_lock */
+  atomic_uint_fast64_t last_seq;            /* published: every version with a sequence up to it is complete */
+  atomic_int failed;                        /* a failed sync or manifest write: the status, for ever */
+  char failed_message[STATUS_MESSAGE_SIZE]; /* [state], written before `failed` */
   reader_slot slots[READER_SLOTS];
 
   mutex state_lock;
@@ -102,9 +102,9 @@ struct lsm {
   struct job *full_job;                /* [step] that job: the compact_job, or NULL */
   bool compaction_broken;              /* [step] a table could not be read: no more compactions until the next open */
   int step_status;                     /* [state] a failure of background work that may pass (FULL, NOMEM), or OK */
-  char step_message[256];              /* [state] what it said */
-  uint64_t flushed_seq;                /* [step] every version up to it is in tables */
-  uint64_t dead[256];                  /* [state] numbers of tables to remove */
+  char step_message[STATUS_MESSAGE_SIZE]; /* [state] what it said */
+  uint64_t flushed_seq;                   /* [step] every version up to it is in tables */
+  uint64_t dead[256];                     /* [state] numbers of tables to remove */
   uint32_t dead_count;
   atomic_uint_fast64_t next_number;
   atomic_bool has_work; /* for the thread */

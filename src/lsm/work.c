@@ -12,15 +12,13 @@
  */
 #include "lsm/lsm_int.h"
 
-#include <stdio.h>
-
 #define WORK_SLICE    (1 * MiB) /* one turn of the thread: it looks at the clock in between */
 #define WORK_RETRY_US 200000    /* after a failure that may pass */
 
 static void work_set_status(lsm *l, int status) {
   mutex_lock(&l->state_lock);
   l->step_status = status;
-  if (status < 0) (void)snprintf(l->step_message, sizeof l->step_message, "%s", status_message());
+  if (status < 0) status_keep_message(l->step_message);
   cond_broadcast(&l->state_changed);
   mutex_unlock(&l->state_lock);
 }
@@ -255,7 +253,7 @@ static bool work_has_room(lsm *l) {
 /* With a thread: wakes it and waits for what it does. The failure it meets is the writer's answer. */
 static int work_wait_for_room(lsm *l) {
   int rc = VARVE_OK;
-  char message[256];
+  char message[STATUS_MESSAGE_SIZE];
   mutex_lock(&l->state_lock);
   l->step_status = VARVE_OK;
   while (!work_has_room(l) && rc >= 0) {

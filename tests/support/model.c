@@ -4,7 +4,7 @@
  * others, and some hold the bytes 00 and ff), and some long ones with a common beginning. The model of a keyspace is an array over that
  * sorted set: the number of the value, 0 = absent. A value is made from its number.
  */
-#include "model.h"
+#include "support/model.h"
 
 #include "base/rng.h"
 #include "varve.h"

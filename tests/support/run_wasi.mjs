@@ -19,7 +19,8 @@ const wasi = new WASI({
   version: 'preview1',
   args: ['varve', ...rest],
   env: { ...process.env },
-  preopens: { '/': '/', '.': process.cwd() },
+  // In this order: wasi-libc asks the last one first, and its '.' would take absolute paths too.
+  preopens: { '.': process.cwd(), '/': '/' },
 })
 const { instance } = await WebAssembly.instantiate(
   await readFile(program),

@@ -14,7 +14,7 @@ export class Background {
   /** @type {unknown} */
   #timer = null
   #closed = false
-  /** The failure that ended background work; the engine reports it to the next write as well.
+  /** The last failure of background work.
    * @type {unknown} */
   failure = null
 
@@ -34,7 +34,17 @@ export class Background {
 
   #atInterval() {
     this.#timer = null
+    this.#attempt(() => this.#engine.sync())
     this.#work()
+  }
+
+  /** A failure here is kept by the engine, which reports it to the next write. @param {() => void} run */
+  #attempt(run) {
+    try {
+      run()
+    } catch (error) {
+      this.failure = error
+    }
   }
 
   #schedule() {
@@ -49,11 +59,9 @@ export class Background {
   #work() {
     if (this.#closed) return
     this.#pending = 0
-    try {
+    this.#attempt(() => {
       if (this.#engine.work(WORK_BYTES)) this.#schedule()
-    } catch (error) {
-      this.failure = error
-    }
+    })
   }
 
   close() {

@@ -67,7 +67,8 @@ export function suggestion(name, known) {
     const d = distance(name.toLowerCase(), candidate.toLowerCase())
     if (d < bestDistance) [best, bestDistance] = [candidate, d]
   }
-  if (bestDistance <= (name.length < 4 ? 1 : Math.max(2, Math.floor(name.length / 3)))) return ` Did you mean '${best}'?`
+  if (bestDistance <= (name.length < 4 ? 1 : Math.max(2, Math.floor(name.length / 3))))
+    return ` Did you mean '${best}'?`
   return ` It takes ${known.map((k) => `'${k}'`).join(', ')}.`
 }
 

@@ -6,7 +6,7 @@ import { NodeHost } from './host/node.js'
 import { compileBytes, compileResponse } from './wasm.js'
 
 const WASM = new URL('../../../dist/varve.wasm', import.meta.url)
-const TURNS_BEFORE_A_BREAK = 128
+const BREAK_AFTER_MS = 4
 
 /** @type {WebAssembly.Module | undefined} */
 let module
@@ -36,7 +36,7 @@ function compileOnceSync() {
   return module
 }
 
-let turns = 0
+let lastBreak = 0
 
 /**
  * Ticks run once the current callback is done, and, when scheduled from a microtask, once the queue of microtasks is empty:
@@ -44,9 +44,10 @@ let turns = 0
  * @param {() => void} run
  */
 function afterTurn(run) {
-  turns++
-  if (turns % TURNS_BEFORE_A_BREAK === 0) setImmediate(run)
-  else queueMicrotask(() => process.nextTick(run))
+  const now = performance.now()
+  if (now - lastBreak < BREAK_AFTER_MS) return queueMicrotask(() => process.nextTick(run))
+  lastBreak = now
+  setImmediate(run)
 }
 
 /** @type {import('./platform.js').Platform} */

@@ -118,6 +118,14 @@ static slice key_zeros(rng *r, uint8_t *buffer) {
   return slice_make(buffer, size);
 }
 
+/* The same at the other end: heads of 0xff only. */
+static slice key_ones(rng *r, uint8_t *buffer) {
+  size_t size = 1 + rng_below(r, 200);
+  memset(buffer, 0xff, size);
+  if (rng_percent(r, 20)) buffer[rng_below(r, (uint32_t)size)] = (uint8_t)rng_next(r);
+  return slice_make(buffer, size);
+}
+
 /* Prefixes longer than a node's header holds, of which some keys are a part. */
 static slice key_long_prefix(rng *r, uint8_t *buffer) {
   static const size_t lengths[] = {3, 39, 40, 41, 64, 300};
@@ -163,10 +171,15 @@ static const struct {
   key_maker make;
   uint32_t count;
 } shapes[] = {
-    {"digits", key_digits, 4000}, {"short", key_short, 4000},
-    {"zeros", key_zeros, 3000},   {"long prefix", key_long_prefix, 4000},
-    {"random", key_random, 4000}, {"large", key_large, 1500},
-    {"runs", key_runs, 5000},     {"few", key_few, 2000},
+    {"digits", key_digits, 4000},
+    {"short", key_short, 4000},
+    {"zeros", key_zeros, 3000},
+    {"ones", key_ones, 3000},
+    {"long prefix", key_long_prefix, 4000},
+    {"random", key_random, 4000},
+    {"large", key_large, 1500},
+    {"runs", key_runs, 5000},
+    {"few", key_few, 2000},
 };
 
 /* ---- checks ----------------------------------------------------------------------------------------- */
@@ -403,13 +416,13 @@ static void reserved_adds_cannot_fail(void **state) {
 }
 
 /* The worst order for splits: leaves that are full, then one key into each of them. */
-static void adversarial_splits_fit_the_reservation(void **state) {
+static void one_key_into_each_full_leaf(void **state) {
   (void)state;
   test_allocator a;
   test_allocator_init(&a);
   memtable *mt;
   TEST_OK(memtable_create(&a.base, &mt));
-  enum { COUNT = 200 * BTREE_FANOUT };
+  enum { COUNT = 4000 * BTREE_FANOUT }; /* so that the new leaves take more than a chunk */
   uint64_t seq = 1;
   for (uint32_t round = 0; round < 3; round++) {
     uint32_t step = round == 0 ? 1 : BTREE_FANOUT / 2;
@@ -423,6 +436,28 @@ static void adversarial_splits_fit_the_reservation(void **state) {
     if (round == 0) assert_int_equal(mt->leaves, COUNT / BTREE_FANOUT); /* ascending keys fill their leaves */
   }
   assert_int_equal(mt->slots, seq - 1);
+  pin_unref(memtable_pin(mt));
+  test_allocator_check(&a);
+}
+
+/* Always at the end of a full leaf, but not ascending: that must not make a leaf for each key. */
+static void keys_before_the_edge_do_not_waste_leaves(void **state) {
+  (void)state;
+  test_allocator a;
+  test_allocator_init(&a);
+  memtable *mt;
+  TEST_OK(memtable_create(&a.base, &mt));
+  uint64_t seq = 1;
+  for (uint32_t i = 0; i < 4 * BTREE_FANOUT; i++) {
+    uint8_t key[2] = {(uint8_t)(i >> 8), (uint8_t)i};
+    add(mt, seq++, KIND_PUT, slice_make(key, 2), text(""));
+  }
+  for (uint32_t i = 2000; i > 0; i--) {
+    uint8_t key[4] = {0, BTREE_FANOUT - 1, (uint8_t)(i >> 8), (uint8_t)i};
+    add(mt, seq++, KIND_PUT, slice_make(key, 4), text(""));
+    assert_true(mt->leaves <= 4 * mt->slots / BTREE_FANOUT + 2);
+  }
+  assert_true(mt->leaves <= 2 * mt->slots / BTREE_FANOUT + 2);
   pin_unref(memtable_pin(mt));
   test_allocator_check(&a);
 }
@@ -617,8 +652,13 @@ static void race_fault(race *c, bool ok) {
   if (!ok) atomic_fetch_add(&c->faults, 1);
 }
 
+/* One that was published; mostly of late, where the writer is at work. */
+static uint64_t race_pick(rng *r, uint64_t published) {
+  return rng_percent(r, 70) ? published - rng_next(r) % MIN(published, 8) : 1 + rng_next(r) % published;
+}
+
 static void race_get(race *c, rng *r, uint64_t published) {
-  uint64_t seq = 1 + rng_next(r) % published;
+  uint64_t seq = race_pick(r, published);
   uint8_t buffer[32];
   if (seq % RACE_RANGE_EACH == 0) {
     range_tombstone t = {{NULL, 0}, {NULL, 0}, 0};
@@ -651,20 +691,37 @@ static void race_scan(race *c, iter *it, uint64_t published, bool forward) {
   race_fault(c, seen == expected);
 }
 
+/* For a while forward from where the iterator stands: in order, and no jump over (key, seq). */
+static void race_walk(race *c, iter *it, slice key, uint64_t seq) {
+  slice before = it->key;
+  uint64_t before_trailer = it->trailer, trailer = trailer_make(seq, KIND_PUT);
+  bool passed = entry_compare(before, before_trailer, key, trailer) >= 0;
+  for (uint32_t i = 0; i < 3 * BTREE_FANOUT || !passed; i++) {
+    if (iter_next(it) != 0) break;
+    race_fault(c, entry_compare(before, before_trailer, it->key, it->trailer) < 0);
+    int order = entry_compare(it->key, it->trailer, key, trailer);
+    race_fault(c, passed || order <= 0);
+    passed = passed || order >= 0;
+    before = it->key;
+    before_trailer = it->trailer;
+  }
+  race_fault(c, passed);
+}
+
 static void race_seek(race *c, rng *r, iter *it, uint64_t published) {
-  uint64_t seq = 1 + rng_next(r) % published;
-  if (seq % RACE_RANGE_EACH == 0) return;
   uint8_t buffer[32];
+  uint64_t seq = published + 1 + rng_below(r, 3); /* not there yet */
   slice key = racer_key(c, seq, buffer);
+  if (iter_seek(it, key, TRAILER_MAX) == 0) race_fault(c, slice_compare(it->key, key) >= 0);
+  seq = race_pick(r, published);
+  if (seq % RACE_RANGE_EACH == 0) return;
+  key = racer_key(c, seq, buffer);
   bool found = iter_seek(it, key, trailer_make(seq, KIND_PUT)) == 0;
   race_fault(c, found && slice_equal(it->key, key) && trailer_seq(it->trailer) == seq);
-  if (!found) return;
+  if (found) race_walk(c, it, key, seq);
   if (iter_seek_before(it, key) == 0) {
     race_fault(c, slice_compare(it->key, key) < 0);
-    /* Forward again: whatever comes meanwhile, `seq` is not jumped over. */
-    int rc = 0;
-    while (rc == 0 && entry_compare(it->key, it->trailer, key, trailer_make(seq, KIND_PUT)) < 0) rc = iter_next(it);
-    race_fault(c, rc == 0 && slice_equal(it->key, key) && trailer_seq(it->trailer) == seq);
+    race_walk(c, it, key, seq);
   }
 }
 
@@ -707,6 +764,40 @@ static void race_write(race *c) {
   }
 }
 
+/* A reader that found the root before it split, and looks into it after, when it has half of the keys. */
+static void *root_read(void *context) {
+  race *c = context;
+  uint64_t trailer;
+  slice value;
+  race_fault(c, memtable_get(c->mt, text("z"), SEQ_MAX, &trailer, &value));
+  return NULL;
+}
+
+static void a_root_that_split_is_left_again(void **state) {
+  (void)state;
+  test_allocator a;
+  test_allocator_init(&a);
+  race c = {.alloc = &a.base};
+  TEST_OK(memtable_create(&a.base, &c.mt));
+  add(c.mt, 1, KIND_PUT, text("z"), text(""));
+  arena_ref old = atomic_load(&c.mt->root);
+  for (uint64_t i = 2; i <= BTREE_FANOUT + 1; i++) add(c.mt, i, KIND_PUT, slice_make(&i, 1), text(""));
+  arena_ref root = atomic_load(&c.mt->root);
+  assert_int_not_equal(old, root);
+  memtree_node *node = arena_at(&c.mt->arena, old);
+  atomic_fetch_add(&node->version, 1); /* as in the middle of the split */
+  atomic_store(&c.mt->root, old);
+  thread reader;
+  TEST_OK(thread_start(&reader, root_read, &c));
+  for (uint32_t i = 0; i < 10000; i++) thread_yield();
+  atomic_store(&c.mt->root, root);
+  atomic_fetch_add(&node->version, 1);
+  thread_join(&reader);
+  assert_int_equal(atomic_load(&c.faults), 0);
+  pin_unref(memtable_pin(c.mt));
+  test_allocator_check(&a);
+}
+
 static void readers_see_all_that_is_published(void **state) {
   (void)state;
   rng r = test_rng("readers_see_all");
@@ -736,11 +827,13 @@ int main(void) {
       cmocka_unit_test(a_hot_key_is_walked_in_linear_time),
       cmocka_unit_test(an_iterator_without_memory_says_so),
       cmocka_unit_test(reserved_adds_cannot_fail),
-      cmocka_unit_test(adversarial_splits_fit_the_reservation),
+      cmocka_unit_test(one_key_into_each_full_leaf),
+      cmocka_unit_test(keys_before_the_edge_do_not_waste_leaves),
       cmocka_unit_test(a_refused_reservation_changes_nothing),
       cmocka_unit_test(memory_is_close_to_what_is_counted),
       cmocka_unit_test(range_tombstones_match_a_list),
       cmocka_unit_test(no_range_tombstones_make_no_set),
+      cmocka_unit_test(a_root_that_split_is_left_again),
       cmocka_unit_test(readers_see_all_that_is_published),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
