@@ -110,6 +110,16 @@ static int wal_write_header(wal_writer *w, const wal_header *h) {
   return vfs_write_at(w->file, WAL_SPARE_AT, bytes + WAL_SPARE_AT, 1);
 }
 
+/* Releases a writer that could not be made, keeping the message of the failure that is the reason. */
+static void wal_writer_discard(env *e, wal_writer *w, bool created) {
+  char message[512];
+  uint64_t number = w->file->number;
+  snprintf(message, sizeof message, "%s", status_message());
+  (void)wal_close(w);
+  if (created) (void)vfs_remove(e->fs, FILE_WAL, number);
+  status_set_message(message);
+}
+
 static int wal_writer_open(env *e, uint64_t file_number, uint32_t flags, wal_writer **out) {
   wal_writer *w = MEM_NEW(e->alloc, wal_writer);
   *out = NULL;
@@ -119,24 +129,17 @@ static int wal_writer_open(env *e, uint64_t file_number, uint32_t flags, wal_wri
   atomic_init(&w->end, 0);
   atomic_init(&w->synced, 0);
   int rc = vfs_open(e->fs, FILE_WAL, file_number, flags, &w->file);
-  if (rc >= 0) rc = vfs_size(w->file, &w->allocated);
   if (rc < 0) {
-    ALSO(vfs_close(w->file));
     MEM_DELETE(e->alloc, w);
+    return rc;
+  }
+  rc = vfs_size(w->file, &w->allocated);
+  if (rc < 0) {
+    wal_writer_discard(e, w, (flags & VFS_CREATE) != 0);
     return rc;
   }
   *out = w;
   return VARVE_OK;
-}
-
-/* Releases a writer that could not be made, keeping the message of the failure that is the reason. */
-static void wal_writer_discard(env *e, wal_writer *w, bool remove) {
-  char message[512];
-  uint64_t number = w->file->number;
-  snprintf(message, sizeof message, "%s", status_message());
-  (void)wal_close(w);
-  if (remove) (void)vfs_remove(e->fs, FILE_WAL, number);
-  status_set_message(message);
 }
 
 INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *h, uint64_t size, wal_writer **out) {
