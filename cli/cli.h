@@ -278,10 +278,11 @@ int cli_help_shell(cli_output *out);
 bool terminal_is(FILE *file);
 uint64_t terminal_now_us(void);          /* monotonic */
 uint64_t terminal_file_size(FILE *file); /* of a regular file; 0 when not known */
-unsigned terminal_width(void);           /* of standard error, in columns */
-void terminal_prepare(void);             /* at start: a closed pipe becomes an error, not a death */
-void terminal_interrupts_catch(void);    /* from here Ctrl-C stops a command, not the program */
-bool terminal_interrupted(void);         /* whether Ctrl-C came since the last clear */
+bool terminal_is_directory(FILE *file);
+unsigned terminal_width(void);        /* of standard error, in columns */
+void terminal_prepare(void);          /* at start: a closed pipe becomes an error, not a death */
+void terminal_interrupts_catch(void); /* from here Ctrl-C stops a command, not the program */
+bool terminal_interrupted(void);      /* whether Ctrl-C came since the last clear */
 void terminal_interrupts_clear(void);
 
 /* ---- lines of the shell: cli_line.c, and one of cli_line_edit.c and cli_line_none.c ---- */

@@ -14,8 +14,11 @@ int cli_input_open(cli_input *input, const char *path) {
   if (path == NULL) return CLI_OK;
   input->file = fopen(path, "rb");
   input->name = path;
-  if (input->file != NULL) return CLI_OK;
-  return cli_fail(CLI_ERROR, "cannot open '%s' for reading: %s", path, strerror(errno));
+  if (input->file == NULL) return cli_fail(CLI_ERROR, "cannot open '%s' for reading: %s", path, strerror(errno));
+  /* Some systems open directories and fail at the first read with words of their own. */
+  if (!terminal_is_directory(input->file)) return CLI_OK;
+  cli_input_close(input);
+  return cli_fail(CLI_ERROR, "cannot read '%s': it is a directory", path);
 }
 
 void cli_input_close(cli_input *input) {

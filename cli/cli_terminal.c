@@ -1,4 +1,4 @@
-/* cli_terminal.c: what every host has: whether a stream is a terminal, a clock, the size of a file. */
+/* cli_terminal.c: what every host has: whether a stream is a terminal, a clock, what a file is. */
 #define _POSIX_C_SOURCE 200809L
 #include <sys/stat.h>
 #include <time.h>
@@ -20,4 +20,9 @@ uint64_t terminal_file_size(FILE *file) {
   struct stat status;
   if (fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size < 0) return 0;
   return (uint64_t)status.st_size;
+}
+
+bool terminal_is_directory(FILE *file) {
+  struct stat status;
+  return fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode);
 }

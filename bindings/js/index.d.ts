@@ -25,7 +25,7 @@ export type EncodingName = 'utf8' | 'json' | 'buffer' | 'view'
 export type Encoding<T = any> = EncodingName | CustomEncoding<T>
 
 /** The type that an encoding stores. */
-export type Encoded<E, Default = string> = E extends 'utf8'
+export type Encoded<E> = E extends 'utf8'
   ? string
   : E extends 'json'
     ? any
@@ -33,7 +33,7 @@ export type Encoded<E, Default = string> = E extends 'utf8'
       ? Uint8Array
       : E extends CustomEncoding<infer T>
         ? T
-        : Default
+        : never
 
 export interface Bounds<K = string> {
   /** Keys greater than this. Not together with gte. */
@@ -233,10 +233,10 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   readonly status: 'open' | 'closed'
 
   /** A namespace, made when there is none. Encodings left out are the database's. */
-  keyspace<KE extends Encoding | undefined = undefined, VE extends Encoding | undefined = undefined>(
+  keyspace<KE extends Encoding = CustomEncoding<K>, VE extends Encoding = CustomEncoding<V>>(
     name: string,
     options?: { keyEncoding?: KE; valueEncoding?: VE },
-  ): Keyspace<Encoded<KE, K>, Encoded<VE, V>>
+  ): Keyspace<Encoded<KE>, Encoded<VE>>
   /** The names of the keyspaces, in order. */
   keyspaces(): string[]
   /** Removes a keyspace and all that is in it; false when there was none. */

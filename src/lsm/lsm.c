@@ -94,7 +94,7 @@ INTERNAL int lsm_flush(lsm *l) {
   TRY(lsm_check_failed(l));
   int rc = VARVE_OK;
   mutex_lock(&l->commit_lock);
-  memtable *mt = atomic_load(&l->view)->active;
+  memtable *mt = l->active;
   if (memtable_entries(mt) + memtable_range_deletes(mt) > 0) {
     rc = work_make_room(l);
     if (rc >= 0) rc = lsm_rotate(l);

@@ -37,7 +37,8 @@ typedef struct reader_slot {
 
 /* A log that holds writes of a memtable that is not flushed yet, or a spare file for the next log. */
 typedef struct old_log {
-  wal_writer *wal; /* NULL for a spare, and for one left by an earlier run (then it is synced) */
+  memtable *active; /* [commit] of the view, which keeps it: writers need no slot */
+  wal_writer *wal;  /* NULL for a spare, and for one left by an earlier run (then it is synced) */
   uint64_t log, file, size;
   bool synced;
 } old_log;
@@ -83,6 +84,7 @@ struct lsm {
   atomic_bool names_unsynced;       /* a file was created since the last sync_dir */
 
   mutex commit_lock;
+  memtable *active;         /* [commit] of the view, which keeps it: writers need no slot */
   wal_writer *wal;          /* [commit]; changed under state_lock too */
   uint64_t clean_end;       /* [open] the log ended here at the last clean close, 0 = did not */
   uint64_t active_log;      /* [commit] the log that the active memtable began with */

@@ -54,7 +54,6 @@ static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
 }
 
 INTERNAL int lsm_rotate(lsm *l) {
-  view *v = atomic_load(&l->view); /* only we and the stepper swap it, and a pin is held by the engine */
   memtable *fresh = NULL;
   wal_writer *wal = NULL;
   int rc = VARVE_OK;
@@ -65,7 +64,7 @@ INTERNAL int lsm_rotate(lsm *l) {
   TRY(memtable_create(l->env->alloc, &fresh));
   STEP(write_new_log(l, &h, &wal));
   mutex_lock(&l->state_lock);
-  v = atomic_load(&l->view);
+  const view *v = atomic_load(&l->view); /* not released while state_lock is held */
   memtable *immutable[IMMUTABLES_MAX];
   ASSERT(v->immutable_count < IMMUTABLES_MAX && l->log_count < OLD_LOGS_MAX);
   immutable[0] = v->active;
@@ -76,6 +75,7 @@ INTERNAL int lsm_rotate(lsm *l) {
     l->memtable_log[0] = l->active_log;
     l->logs[l->log_count++] = (old_log){l->wal, l->log_number, wal_file_number(l->wal), wal_allocated(l->wal), false};
     l->wal = wal;
+    l->active = fresh;
     l->log_number = l->active_log = h.log;
     wal = NULL;
   }
@@ -213,13 +213,12 @@ out:
 /* commit_lock held. */
 static int write_commit(lsm *l, const batch *b) {
   TRY(lsm_check_failed(l));
-  view *v = atomic_load(&l->view);
-  memtable *mt = v->active;
+  memtable *mt = l->active;
   uint64_t held = memtable_entries(mt) + memtable_range_deletes(mt);
   if (UNLIKELY(held > 0 && memtable_bytes(mt) + b->ops.size > l->options.memtable_bytes)) {
     TRY(work_make_room(l));
     TRY(lsm_rotate(l));
-    mt = atomic_load(&l->view)->active;
+    mt = l->active;
   }
   uint64_t seq = atomic_load_explicit(&l->last_seq, memory_order_relaxed) + 1;
   if (seq > SEQ_MAX - b->count) return status_fail(VARVE_LIMIT, "all 2^56 sequence numbers are used");

@@ -312,6 +312,7 @@ static int recover_install(recovery *r) {
     immutable[i] = r->memtables[count - 1 - i];
     l->memtable_log[i] = r->memtable_log[count - 1 - i];
   }
+  l->active = r->memtables[count];
   return view_install(l, r->memtables[count], immutable, count, r->state.current);
 }
 
@@ -349,6 +350,7 @@ static int recover_create(lsm *l) {
   STEP(super_write(e, &l->root));
   if (leftover != 0) STEP(vfs_remove(e->fs, FILE_MANIFEST, leftover));
   STEP(recover_first_log(l, 1));
+  l->active = mt;
   STEP(view_install(l, mt, NULL, 0, state.current));
 out:
   if (state.current != NULL) pin_unref(&state.current->pin);

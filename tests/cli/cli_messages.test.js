@@ -98,8 +98,16 @@ eachProgram('databases that cannot be used', varve => {
     mkdirSync(directory)
     writeFileSync(join(directory, 'letter.txt'), 'some text\n')
     varve.fails([directory, 'put', 'a', 'b'], 3, /^varve: NOT_DATABASE: ./)
-    assert.deepEqual(readdirSync(directory), ['letter.txt'])
+    assert.equal(readFileSync(join(directory, 'letter.txt'), 'utf8'), 'some text\n')
     varve.fails([join(file, 'below'), 'put', 'a', 'b'], 3, /^varve: \w+: ./)
+  })
+
+  test('a directory that is refused is left as it was', () => {
+    const directory = varve.path()
+    mkdirSync(directory)
+    writeFileSync(join(directory, 'letter.txt'), 'some text\n')
+    varve.fails([directory, 'put', 'a', 'b'], 3, /^varve: NOT_DATABASE: ./)
+    assert.deepEqual(readdirSync(directory), ['letter.txt'])
   })
 
   test('a flipped byte in a table is exit status 4', () => {

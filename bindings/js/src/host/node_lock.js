@@ -72,7 +72,7 @@ function processExists(pid) {
 
 /** @param {number} pid @param {string} start @param {string} thread '' = not known */
 function alive(pid, start, thread) {
-  if (!processExists(pid)) return false
+  if (pid <= 0 || pid > 0x7fffffff || !processExists(pid)) return false
   const stat = readStat(`/proc/${pid}/stat`)
   if (stat === null) return true
   if (stat.state === 'Z' || stat.state === 'X') return false
@@ -95,7 +95,7 @@ function livingOwner(path, emptyMs) {
   const match = /^(\d{1,10}) (\d{1,18})\n(?:(\d{1,10})\n)?/.exec(text)
   if (match === null) return null
   const pid = Number(match[1])
-  return pid > 0 && alive(pid, match[2] ?? '0', match[3] ?? '') ? { pid } : null
+  return alive(pid, match[2] ?? '0', match[3] ?? '') ? { pid } : null
 }
 
 /** @param {string} path */
