@@ -13,6 +13,8 @@ const shared = {
   crypto: 'readonly',
   setTimeout: 'readonly',
   clearTimeout: 'readonly',
+  setInterval: 'readonly',
+  clearInterval: 'readonly',
   queueMicrotask: 'readonly',
   MessageChannel: 'readonly',
   WebAssembly: 'readonly',

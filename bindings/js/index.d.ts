@@ -233,9 +233,12 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   readonly status: 'open' | 'closed'
 
   /** A namespace, made when there is none. Encodings left out are the database's. */
-  keyspace<KE extends Encoding = CustomEncoding<K>, VE extends Encoding = CustomEncoding<V>>(
+  keyspace(name: string): Keyspace<K, V>
+  keyspace<VE extends Encoding>(name: string, options: { valueEncoding: VE }): Keyspace<K, Encoded<VE>>
+  keyspace<KE extends Encoding>(name: string, options: { keyEncoding: KE }): Keyspace<Encoded<KE>, V>
+  keyspace<KE extends Encoding, VE extends Encoding>(
     name: string,
-    options?: { keyEncoding?: KE; valueEncoding?: VE },
+    options: { keyEncoding: KE; valueEncoding: VE },
   ): Keyspace<Encoded<KE>, Encoded<VE>>
   /** The names of the keyspaces, in order. */
   keyspaces(): string[]

@@ -37,8 +37,7 @@ typedef struct reader_slot {
 
 /* A log that holds writes of a memtable that is not flushed yet, or a spare file for the next log. */
 typedef struct old_log {
-  memtable *active; /* [commit] of the view, which keeps it: writers need no slot */
-  wal_writer *wal;  /* NULL for a spare, and for one left by an earlier run (then it is synced) */
+  wal_writer *wal; /* NULL for a spare, and for one left by an earlier run (then it is synced) */
   uint64_t log, file, size;
   bool synced;
 } old_log;

@@ -13,8 +13,6 @@
 
 #include "base/xxh64.h"
 
-#include <stdio.h>
-
 #define MANIFEST_MAGIC       "VARVEMAN"
 #define MANIFEST_HEADER_SIZE 64u
 #define MANIFEST_CHECKSUM_AT 56u
@@ -134,8 +132,8 @@ static int manifest_apply(const manifest_loader *l, env *e, slice body, manifest
   if (change.count > 0) {
     rc = version_apply(state->current, &change, &next);
     if (rc == VARVE_CORRUPT) {
-      char reason[256];
-      snprintf(reason, sizeof reason, "%s", status_message());
+      char reason[STATUS_MESSAGE_SIZE];
+      status_keep_message(reason);
       rc = manifest_damaged(l, reason);
     }
     if (rc < 0) goto out;
@@ -286,8 +284,8 @@ INTERNAL int manifest_create(env *e, const super *s, uint64_t number, const mani
 out:
   edit_free(&whole);
   if (m != NULL) {
-    char message[512];
-    snprintf(message, sizeof message, "%s", status_message());
+    char message[STATUS_MESSAGE_SIZE];
+    status_keep_message(message);
     (void)manifest_close(m);
     (void)vfs_remove(e->fs, FILE_MANIFEST, number);
     status_set_message(message);

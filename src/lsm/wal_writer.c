@@ -18,8 +18,6 @@
 
 #include "base/limits.h"
 
-#include <stdio.h>
-
 #define WAL_SCRATCH_KEPT (256 * KiB) /* a larger frame's memory is given back after the write */
 #define WAL_ZEROS_BYTES  (64 * KiB)  /* zeros are written in pieces of this size */
 
@@ -112,9 +110,9 @@ static int wal_write_header(wal_writer *w, const wal_header *h) {
 
 /* Releases a writer that could not be made, keeping the message of the failure that is the reason. */
 static void wal_writer_discard(env *e, wal_writer *w, bool created) {
-  char message[512];
+  char message[STATUS_MESSAGE_SIZE];
   uint64_t number = w->file->number;
-  snprintf(message, sizeof message, "%s", status_message());
+  status_keep_message(message);
   (void)wal_close(w);
   if (created) (void)vfs_remove(e->fs, FILE_WAL, number);
   status_set_message(message);
@@ -206,8 +204,8 @@ static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t 
  * now is overwritten by the next append, or was never promised not to be there. */
 static void wal_undo(wal_writer *w, uint64_t offset) {
   static const uint8_t none[WAL_UNIT];
-  char message[512];
-  snprintf(message, sizeof message, "%s", status_message());
+  char message[STATUS_MESSAGE_SIZE];
+  status_keep_message(message);
   (void)vfs_write_at(w->file, offset, none, sizeof none);
   status_set_message(message);
 }

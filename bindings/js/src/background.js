@@ -18,7 +18,7 @@ export class Background {
    * @type {unknown} */
   failure = null
 
-  /** @param {import('./module.js').Engine} engine @param {number} intervalMs of relaxed syncs */
+  /** @param {import('./engine.js').Engine} engine @param {number} intervalMs of relaxed syncs */
   constructor(engine, intervalMs) {
     this.#engine = engine
     this.#intervalMs = intervalMs

@@ -10,7 +10,7 @@ export class Handles {
   #next = 1
   #forgotten = new FinalizationRegistry((/** @type {number} */ ticket) => this.close(ticket))
 
-  /** @param {import('./module.js').Engine} engine */
+  /** @param {import('./engine.js').Engine} engine */
   constructor(engine) {
     this.#engine = engine
   }

@@ -40,7 +40,7 @@ export class CommitQueue {
   }
 
   /**
-   * @param {import('./module.js').Engine} engine
+   * @param {import('./engine.js').Engine} engine
    * @param {(bytes: number, durability: number) => void} committed told after every commit
    */
   constructor(engine, committed) {
@@ -49,7 +49,7 @@ export class CommitQueue {
   }
 
   /** Adds what `stage` puts into the stage to the group. @param {number} durability 0 = as opened
-   * @param {(engine: import('./module.js').Engine) => void} stage
+   * @param {(engine: import('./engine.js').Engine) => void} stage
    * @returns {Promise<void>} */
   add(durability, stage) {
     const engine = this.#engine
@@ -122,7 +122,7 @@ export class CommitQueue {
   }
 
   /** A write that is committed before it returns. @param {number} durability
-   * @param {(engine: import('./module.js').Engine) => void} stage */
+   * @param {(engine: import('./engine.js').Engine) => void} stage */
   now(durability, stage) {
     this.flush()
     const engine = this.#engine

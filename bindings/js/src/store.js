@@ -7,7 +7,7 @@ import { Snapshot } from './snapshot.js'
 
 /** What a store needs of its database.
  * @typedef {object} Context
- * @property {import('./module.js').Engine} engine
+ * @property {import('./engine.js').Engine} engine
  * @property {import('./handles.js').Handles} handles
  * @property {import('./queue.js').CommitQueue} queue
  * @property {number} keyspace
