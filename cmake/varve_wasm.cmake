@@ -26,7 +26,8 @@ add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/varve.wasm
   COMMAND ${CMAKE_COMMAND} -E env "NODE_PATH=${varve_node_path}" ${VARVE_EMCC}
     -std=c11 -Wall -Wextra -Wconversion -DNDEBUG ${varve_wasm_flags}
     -fvisibility=hidden -msimd128 -mbulk-memory -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include
-    --no-entry -sSTANDALONE_WASM -sERROR_ON_UNDEFINED_SYMBOLS=0 -sWARN_ON_UNDEFINED_SYMBOLS=0 -sALLOW_MEMORY_GROWTH -sTOTAL_STACK=1MB
+    --no-entry -sSTANDALONE_WASM -sERROR_ON_UNDEFINED_SYMBOLS=0 -sWARN_ON_UNDEFINED_SYMBOLS=0 -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=4GB
+    -sTOTAL_STACK=1MB -Wl,--stack-first
     -o ${PROJECT_BINARY_DIR}/varve.wasm ${PROJECT_SOURCE_DIR}/src/varve_all.c
   DEPENDS ${varve_inputs} COMMENT "Building varve.wasm (Emscripten)" VERBATIM)
 add_custom_target(varve_wasm ALL DEPENDS ${PROJECT_BINARY_DIR}/varve.wasm)

@@ -99,4 +99,5 @@
 #include "api/api_care.c"
 #if defined(__EMSCRIPTEN__)
 #include "api/api_wasm.c"
+#include "api/api_wasm_rows.c"
 #endif

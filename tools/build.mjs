@@ -10,7 +10,11 @@ import { root, setUp } from './setup.mjs'
 
 /** Runs a program; what it prints is shown only when it fails. @param {string} command @param {string[]} args */
 export function runQuietly(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  })
   if (error !== undefined) throw new Error(`${command} could not be started: ${error.message}`)
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed (exit code ${status}):\n${stdout}${stderr}`)
 }

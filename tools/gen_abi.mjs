@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // gen_abi.mjs: writes bindings/js/src/abi.js, the numbers that C and JavaScript share, from include/varve.h (status list,
-// limits, version) and src/api/api_wasm.c (ABI_* constants). With --check it changes nothing and fails when the file is
+// limits, version) and src/api/api_wasm.h (ABI_* constants). With --check it changes nothing and fails when the file is
 // not what it would write.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const root = new URL('../', import.meta.url)
 const target = new URL('bindings/js/src/abi.js', root)
 const header = readFileSync(new URL('include/varve.h', root), 'utf8')
-const api = readFileSync(new URL('src/api/api_wasm.c', root), 'utf8')
+const api = readFileSync(new URL('src/api/api_wasm.h', root), 'utf8')
 
 /**
  * @param {string} text

@@ -115,7 +115,11 @@ async function snapshot(db) {
     await db.del('PT/Atlantis/new')
     return { then, now }
   })
-  line('a snapshot and a later write', `seen: ${result.then ? 'yes' : 'no'}, without it: ${result.now ? 'yes' : 'no'}`, ms)
+  line(
+    'a snapshot and a later write',
+    `seen: ${result.then ? 'yes' : 'no'}, without it: ${result.now ? 'yes' : 'no'}`,
+    ms,
+  )
   return !result.then && result.now
 }
 

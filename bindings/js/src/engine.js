@@ -1,0 +1,275 @@
+// engine.js: the calls of one database, over one instance of the module. One database has one instance, so that closing it gives all
+// its memory back and a fault stops nobody else.
+
+import * as abi from './abi.js'
+import { STATUS } from './abi.js'
+import { deadTable } from './calls.js'
+import { DatabaseError, closedError, statusError } from './errors.js'
+import { Module } from './module.js'
+
+/** @typedef {import('./module.js').Bytes} Bytes */
+/** @typedef {import('./module.js').Progress} Progress */
+
+const PAGE_BUDGET = 1 << 20
+
+export class Engine {
+  #module
+  #db = 0
+
+  /**
+   * @param {WebAssembly.Module} compiled
+   * @param {import('./host/host.js').Host} host
+   */
+  constructor(compiled, host) {
+    this.#module = new Module(compiled, host)
+  }
+
+  /** Bytes of changes that are not committed yet. */
+  get staged() {
+    return this.#module.used
+  }
+
+  // ---- Open, close, care
+
+  /**
+   * @param {string} path
+   * @param {number[]} options in the order of db_open
+   */
+  open(path, options) {
+    const size = this.#module.putKey(path)
+    this.#module.putNumbers(options)
+    this.#module.check(this.#module.call.db_open(size))
+    this.#db = this.#module.result(0)
+  }
+
+  close() {
+    this.#module.check(this.#module.call.db_close(this.#db))
+    this.#module.call = deadTable(closedError('the database'))
+    this.#module.bridge.releaseAll()
+  }
+
+  /** Gives the files and the lock back without asking the engine. */
+  abandon() {
+    this.#module.call = deadTable(closedError('the database'))
+    this.#module.bridge.releaseAll()
+  }
+
+  /** Runs a long call. Meanwhile the engine is in the middle of something: other calls are refused.
+   * @param {Progress | undefined} progress @param {(call: any, on: number) => number} run */
+  #long(progress, run) {
+    const call = this.#module.call
+    const busy = statusError(
+      STATUS.BUSY,
+      'the database cannot be used from inside onProgress: wait for the call to end',
+    )
+    this.#module.progress = progress ?? null
+    this.#module.call = { ...deadTable(busy), errmsg: call.errmsg }
+    try {
+      const status = run(call, progress === undefined ? 0 : 1)
+      this.#module.call = call
+      return status
+    } catch (error) {
+      if (this.#module.call.errmsg === call.errmsg) this.#module.call = call
+      throw error
+    } finally {
+      this.#module.progress = null
+    }
+  }
+
+  stats() {
+    this.#module.check(this.#module.call.db_stats(this.#db))
+    return this.#module.takeJson()
+  }
+
+  /** @param {Progress} [progress] */
+  compact(progress) {
+    this.#module.check(this.#long(progress, (call, on) => call.db_compact(this.#db, on)))
+  }
+
+  flush() {
+    this.#module.check(this.#module.call.db_flush(this.#db))
+  }
+
+  /** What was read and found right; `error` when something was not. @param {Progress} [progress] */
+  verify(progress) {
+    const status = this.#long(progress, (call, on) => call.db_verify(this.#db, on))
+    if (status < 0 && status !== STATUS.CORRUPT) throw this.#module.failure(status)
+    const error = status < 0 ? /** @type {Error} */ (this.#module.failure(status)) : null
+    return { report: this.#module.takeJson(), error }
+  }
+
+  /** @param {string} target @param {Progress} [progress] */
+  backup(target, progress) {
+    const size = this.#module.putKey(target)
+    this.#module.check(this.#long(progress, (call, on) => call.db_backup(this.#db, size, on)))
+    return this.#module.takeJson()
+  }
+
+  /** @param {string} backup @param {string} target @param {Progress} [progress] */
+  restore(backup, target, progress) {
+    const both = this.#module.putKey(`${backup}\0${target}`)
+    const first = new TextEncoder().encode(backup).length
+    this.#module.check(this.#long(progress, (call, on) => call.restore(first, both - first - 1, on)))
+  }
+
+  sync() {
+    this.#module.check(this.#module.call.db_sync(this.#db))
+  }
+
+  /** Background work for about `budget` bytes. True when there is more. @param {number} budget */
+  work(budget) {
+    return this.#module.check(this.#module.call.db_work(this.#db, budget)) === 1
+  }
+
+  // ---- Reading
+
+  /** @param {number} keyspace @param {number} snapshot @param {Bytes} key @param {number} form */
+  get(keyspace, snapshot, key, form) {
+    const keySize = this.#module.putKey(key)
+    let size
+    try {
+      size = this.#module.call.db_get(this.#db, keyspace, snapshot, keySize)
+    } catch (error) {
+      throw error instanceof DatabaseError ? error : this.#module.stop(error)
+    }
+    if (size < 0) {
+      if (size === abi.ABI_ABSENT) return undefined
+      throw this.#module.failure(size)
+    }
+    const value = this.#module.takeValue(size, form)
+    if (size > abi.ABI_SMALL) this.#module.call.db_release()
+    return value
+  }
+
+  /** @param {number} keyspace @param {number} snapshot @param {Bytes} key */
+  has(keyspace, snapshot, key) {
+    return this.#module.check(this.#module.call.db_has(this.#db, keyspace, snapshot, this.#module.putKey(key))) === 1
+  }
+
+  /** The values of many keys, in one crossing a megabyte.
+   * @param {number} keyspace @param {number} snapshot @param {readonly Bytes[]} keys @param {number} form */
+  getMany(keyspace, snapshot, keys, form) {
+    this.#module.used = 0
+    try {
+      for (const key of keys) this.#module.stageKey(key)
+      const end = this.#module.used
+      /** @type {any[]} */
+      const values = []
+      for (let at = 0; at < end; at = this.#module.result(3)) {
+        this.#module.check(this.#module.call.db_get_many(this.#db, keyspace, snapshot, at, end, PAGE_BUDGET))
+        this.#module.takeMany(values, this.#module.result(2), form)
+      }
+      return values
+    } finally {
+      this.#module.discard()
+    }
+  }
+
+  // ---- Writing: changes are staged, then committed
+
+  /** @param {number} keyspace @param {Bytes} key @param {Bytes} value */
+  stagePut(keyspace, key, value) {
+    this.#module.stageChange(abi.ABI_OP_PUT, keyspace, key, value)
+  }
+
+  /** @param {number} keyspace @param {Bytes} key */
+  stageDel(keyspace, key) {
+    this.#module.stageChange(abi.ABI_OP_DEL, keyspace, key, '')
+  }
+
+  /** @param {number} keyspace @param {Uint8Array} begin @param {Uint8Array} end */
+  stageClear(keyspace, begin, end) {
+    this.#module.stageChange(abi.ABI_OP_CLEAR, keyspace, begin, end)
+  }
+
+  /** Forgets what was staged after `mark`. @param {number} mark */
+  rewind(mark) {
+    this.#module.used = mark
+  }
+
+  /** Commits the staged changes [begin, end) as one batch; they stay staged. @param {number} durability
+   * @param {number} begin @param {number} end */
+  commit(durability, begin, end) {
+    this.#module.check(this.#module.call.db_write(this.#db, begin, end, durability))
+  }
+
+  /** Forgets all that is staged. */
+  discard() {
+    this.#module.discard()
+  }
+
+  // ---- Iterators
+
+  /** @param {import('./range.js').Span} span */
+  #stageSpan(span) {
+    const module = this.#module
+    module.used = 0
+    const sizes = [module.stageBound(span.lower), module.stageBound(span.upper), module.stageBound(span.prefix)]
+    module.used = 0
+    return sizes
+  }
+
+  /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */
+  openIterator(keyspace, snapshot, span) {
+    const [lower, upper, prefix] = this.#stageSpan(span)
+    const reverse = span.reverse ? 1 : 0
+    this.#module.check(this.#module.call.iter_open(this.#db, keyspace, snapshot, lower, upper, prefix, reverse))
+    return this.#module.result(0)
+  }
+
+  /** @param {number} iterator */
+  closeIterator(iterator) {
+    this.#module.call.iter_close(iterator)
+  }
+
+  /** @param {number} iterator @param {Bytes} key */
+  seekIterator(iterator, key) {
+    this.#module.check(this.#module.call.iter_seek(iterator, this.#module.putKey(key)))
+  }
+
+  /** The next rows: keys and values are appended to the arrays that are not null. True when there are no more.
+   * @param {number} iterator @param {any[] | null} keys @param {any[] | null} values @param {number} rows
+   * @param {number} bytes @param {number} keyForm @param {number} valueForm */
+  readPage(iterator, keys, values, rows, bytes, keyForm, valueForm) {
+    const mode = (keys === null ? 0 : abi.ABI_KEYS) | (values === null ? 0 : abi.ABI_VALUES)
+    const count = this.#module.check(this.#module.call.iter_page(iterator, mode, rows, bytes))
+    const done = this.#module.result(2) === 1
+    this.#module.takeRows(count, keys, values, keyForm, valueForm)
+    return done
+  }
+
+  /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */
+  count(keyspace, snapshot, span) {
+    const [lower, upper, prefix] = this.#stageSpan(span)
+    this.#module.check(this.#module.call.db_count(this.#db, keyspace, snapshot, lower, upper, prefix))
+    return this.#module.result(1) * 2 ** 32 + this.#module.result(0)
+  }
+
+  // ---- Snapshots and keyspaces
+
+  openSnapshot() {
+    this.#module.check(this.#module.call.snapshot_open(this.#db))
+    return { handle: this.#module.result(0), sequence: this.#module.result(3) * 2 ** 32 + this.#module.result(2) }
+  }
+
+  /** @param {number} snapshot */
+  closeSnapshot(snapshot) {
+    this.#module.call.snapshot_close(snapshot)
+  }
+
+  /** @param {string} name */
+  openKeyspace(name) {
+    this.#module.check(this.#module.call.keyspace_open(this.#db, this.#module.putKey(name)))
+    return this.#module.result(0)
+  }
+
+  /** @param {string} name */
+  dropKeyspace(name) {
+    return this.#module.check(this.#module.call.keyspace_drop(this.#db, this.#module.putKey(name))) === 1
+  }
+
+  keyspaces() {
+    this.#module.check(this.#module.call.keyspace_list(this.#db))
+    return this.#module.takeNames()
+  }
+}

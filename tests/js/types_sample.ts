@@ -1,0 +1,66 @@
+// types_sample.ts: a program that uses every part of the package's types; tsc checks it, nothing runs it. What must be refused
+// is marked with @ts-expect-error.
+
+import { Database, DatabaseError, Keyspace, MemoryHost, Snapshot } from 'varve'
+import type { Change, Range, Stats } from 'varve'
+
+interface User {
+  name: string
+  age: number
+}
+
+export async function sample(): Promise<void> {
+  await using db = await Database.open('./my_database', { durability: 'relaxed', lock: { wait: 100 }, memory: 1 << 26 })
+  await db.put('user:1', 'Alice')
+  const name: string | undefined = await db.get('user:1')
+  const again: string | undefined = db.getSync('user:1')
+  // @ts-expect-error a missing key is undefined
+  const sure: string = await db.get('user:1')
+  // @ts-expect-error values are strings by default
+  await db.put('user:1', 5)
+  // @ts-expect-error there is no such option
+  await Database.open('x', { durabilty: 'strict' })
+  // @ts-expect-error a database is opened, not made
+  new Database()
+
+  const users: Keyspace<string, User> = db.keyspace('users', { valueEncoding: 'json' })
+  await users.put('a', { name: 'A', age: 1 }, { durability: 'strict' })
+  for await (const [key, user] of users.entries({ gte: 'a', lt: 'b', reverse: true, limit: 5 })) {
+    console.log(key.toUpperCase(), user.age + 1)
+  }
+  for (const value of db.valuesSync({ prefix: 'user:' })) console.log(value.length)
+  const range: Range = { gt: 'a', lte: 'b' }
+  const n: number = await db.count(range)
+  const many: (string | undefined)[] = await db.getMany(['a', 'b'])
+  const changes: Change<string, string>[] = [
+    { type: 'put', key: 'a', value: 'b' },
+    { type: 'del', key: 'c', keyspace: users },
+  ]
+  await db.batch(changes)
+  // @ts-expect-error a put needs a value
+  await db.batch([{ type: 'put', key: 'a' }])
+
+  using snapshot: Snapshot = db.snapshot()
+  await db.get('a', { snapshot })
+  await db.clear({ prefix: 'x', durability: 'strict' })
+  const stats: Stats = db.stats()
+  await db.backup('./backup', { onProgress: (done, total) => done < total })
+  await Database.restore('./backup', './restored')
+
+  const bytes = await Database.open(':memory:', {
+    keyEncoding: 'buffer',
+    valueEncoding: 'view',
+    host: new MemoryHost(),
+  })
+  const value: Uint8Array | undefined = await bytes.get(new Uint8Array(1))
+  const dates = bytes.keyspace('dates', {
+    valueEncoding: { format: 'utf8', encode: (date: Date) => date.toISOString(), decode: (text) => new Date(text) },
+  })
+  const date: Date | undefined = await dates.get(new Uint8Array(1))
+  try {
+    await db.sync()
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === 'ERR_DB_LOCKED' && error.retryable) throw error.cause
+  }
+  void [name, again, sure, n, many, stats, value, date, Keyspace, Snapshot]
+}
