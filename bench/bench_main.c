@@ -268,6 +268,7 @@ static void group_crash(bench_run *run) {
 }
 
 static void group_crash_open(bench_run *run) {
+  if (run->written == 0 || run->written > CRASH_KEYS) bench_die("needs --written N, what the crashed writer printed");
   group_open_timed(run, "open_crash", bench_permute(run->written - 1, CRASH_KEYS, run->seed));
   run_expect("the open after a kill", bench_the_engine.scan(run->db, false, &run->sink), run->written);
   run_close(run);

@@ -47,7 +47,8 @@ function runWorker(plan, group, engine, options) {
   mkdirSync(dir, { recursive: true })
   const words = ['--group', group.name, '--dir', dir, '--variant', variant, ...plan.options, ...options]
   const child = spawnSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-  const good = group.name === 'crash' ? child.signal === 'SIGKILL' : child.status === 0
+  const killed = child.signal === 'SIGKILL' && child.stdout.includes('crash_log')
+  const good = group.name === 'crash' ? killed : child.status === 0
   const why = child.stderr?.trim() || child.error?.message || child.signal || `exit code ${child.status}`
   return { lines: parseLines(child.stdout ?? ''), problem: good ? undefined : `${engine}, ${group.name}: ${why}` }
 }
@@ -69,6 +70,7 @@ class Results {
   /** @type {string[]} */ problems = []
   /** @type {Map<string, { engine: string, sum: number }>} */ #sums = new Map()
   /** @type {Map<string, Map<string, number>>} */ crashes = new Map()
+  /** @type {Set<string>} */ broken = new Set() // "engine, data" whose writer failed: what would read it is left out
 
   /**
    * @param {string} engine
@@ -110,12 +112,18 @@ class Results {
  */
 function runStep(plan, results, round, group, engine) {
   const crash = results.crashes.get(engine) ?? new Map()
+  const data = `${engine}, ${group.data}`
+  if (group.fresh) results.broken.delete(data)
+  if (results.broken.has(data)) return
   const options = ['--seed', String(plan.seed + round)]
   if (group.name === 'crashopen') options.push('--written', String(crash.get('crash_written') ?? 0))
   if (group.name === 'sync') spawnSync('sync')
   for (let time = 0; time < (group.times ?? 1); time++) {
     const { lines, problem } = runWorker(plan, group, engine, options)
-    if (problem) results.problems.push(problem)
+    if (problem) {
+      results.problems.push(problem)
+      results.broken.add(data)
+    }
     if (group.name === 'crash') results.crashes.set(engine, new Map(lines.map((line) => [line.row, line.value])))
     if (group.name === 'crashopen') addOpenPerLog(crash, lines)
     else results.check(`${group.name}, round ${round + 1}`, engine, lines)
