@@ -175,4 +175,15 @@ static inline void put_image(env *e, uint64_t number, const uint8_t *data, size_
   TEST_OK(vfs_close(file));
 }
 
+/* A small log in which some frames prove that others were synced. */
+static inline image damage_log(bed *b, want_log *l, uint32_t frames) {
+  wal_writer *w = create_log(&b->e, 1, l, 0);
+  for (uint32_t i = 0; i < frames; i++) {
+    TEST_OK(append_frame(w, l, &b->r, 1 + rng_below(&b->r, 60)));
+    if (i % 3 == 1 && i + 2 < frames) TEST_OK(wal_sync(w));
+  }
+  TEST_OK(wal_close(w));
+  return take_image(&b->e, 1, l->end + 64);
+}
+
 #endif
