@@ -8,6 +8,9 @@ import { fileURLToPath } from 'node:url'
 
 import { root, setUp } from './setup.mjs'
 
+/** What a release consists of; not the tests. */
+export const RELEASE = ['varve', 'varve_static', 'varve_cli']
+
 /** Runs a program; what it prints is shown only when it fails. @param {string} command @param {string[]} args */
 export function runQuietly(command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -22,14 +25,15 @@ export function runQuietly(command, args) {
 /** Configures and builds a preset. @param {string} preset @param {string[]} [targets] */
 export function cmakeBuild(preset, targets = []) {
   if (!existsSync(join(root, 'build', preset, 'build.ninja'))) runQuietly('cmake', ['--preset', preset])
-  runQuietly('cmake', ['--build', '--preset', preset, ...targets.flatMap((target) => ['--target', target])])
+  const chosen = targets.flatMap((target) => ['--target', target])
+  runQuietly('cmake', ['--build', '--preset', preset, ...chosen, '--', '--quiet'])
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   setUp('start')
   const { buildWasm } = await import('./build_wasm.mjs')
   try {
-    cmakeBuild('release')
+    cmakeBuild('release', RELEASE)
     console.log('build/release: the library and the program varve')
     buildWasm()
   } catch (error) {

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { cmakeBuild } from './build.mjs'
+import { RELEASE, cmakeBuild } from './build.mjs'
 import { buildWasm } from './build_wasm.mjs'
 import { root, setUp } from './setup.mjs'
 
@@ -51,7 +51,7 @@ async function timed(run) {
 function build() {
   const since = performance.now()
   if (!existsSync(join(root, 'build/release/varve'))) console.log('Building (the first time takes a minute)')
-  cmakeBuild('release')
+  cmakeBuild('release', RELEASE)
   buildWasm({ quiet: true })
   if (performance.now() - since > 2000) console.log(`Built in ${duration(performance.now() - since)}`)
 }
@@ -123,8 +123,12 @@ async function snapshot(db) {
   return !result.then && result.now
 }
 
+/** What the files take, which is less than their length where a log was made longer than it is full. */
 function bytesOnDisk() {
-  return readdirSync(LOCATION).reduce((sum, name) => sum + statSync(join(LOCATION, name)).size, 0)
+  return readdirSync(LOCATION).reduce((sum, name) => {
+    const { blocks, size } = statSync(join(LOCATION, name))
+    return sum + (blocks === undefined || blocks === 0 ? size : blocks * 512)
+  }, 0)
 }
 
 async function main() {

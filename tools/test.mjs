@@ -42,7 +42,7 @@ function output(command, args, env) {
 function nativeStep(preset, filter = []) {
   return async () => {
     await output('cmake', ['--preset', preset])
-    await output('cmake', ['--build', '--preset', preset])
+    await output('cmake', ['--build', '--preset', preset, '--', '--quiet'])
     const text = await output('ctest', ['--preset', preset, '-j', JOBS, ...filter])
     const match = /tests passed, \d+ tests? failed out of (\d+)/.exec(text)
     return { passed: Number(match?.[1] ?? 0), output: text }
@@ -67,7 +67,7 @@ function testFiles(directory) {
 /** @param {string} preset */
 async function build(preset) {
   await output('cmake', ['--preset', preset])
-  return { passed: 0, output: await output('cmake', ['--build', '--preset', preset]) }
+  return { passed: 0, output: await output('cmake', ['--build', '--preset', preset, '--', '--quiet']) }
 }
 
 /** @returns {Step[]} */
