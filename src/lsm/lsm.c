@@ -283,7 +283,15 @@ INTERNAL int lsm_open(env *e, const lsm_options *options, lsm **out) {
   return VARVE_OK;
 }
 
-/* Leaves little to read for the next open, and says how far the log goes. */
+/* Files that were only kept for the logs to come. */
+static int lsm_remove_spares(lsm *l) {
+  int rc = VARVE_OK;
+  for (uint32_t i = 0; i < l->spare_count; i++) ALSO(vfs_remove(l->env->fs, FILE_WAL, l->spares[i].file));
+  l->spare_count = 0;
+  return rc;
+}
+
+/* Leaves little to read for the next open, says how far the log goes, and gives back the space kept for more of it. */
 static int lsm_close_cleanly(lsm *l) {
   if (l->options.read_only) return VARVE_OK;
   TRY(lsm_check_failed(l));
@@ -300,6 +308,8 @@ static int lsm_close_cleanly(lsm *l) {
     rc = manifest_append(l->manifest, &e);
     edit_free(&e);
   }
+  ALSO(wal_trim(l->wal));
+  ALSO(lsm_remove_spares(l));
   return flushed < 0 ? flushed : rc;
 }
 

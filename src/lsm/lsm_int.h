@@ -43,7 +43,7 @@ typedef struct old_log {
 } old_log;
 
 #define OLD_LOGS_MAX   64u
-#define SPARE_LOGS_MAX 2u
+#define SPARE_LOGS_MAX 1u
 
 typedef struct lsm_counters {
   atomic_uint_fast64_t commits, writes, bytes_written, flushes, compactions, trivial_moves, bytes_flushed, bytes_in,
@@ -208,9 +208,7 @@ INTERNAL int lsm_rotate(lsm *l);
 INTERNAL int lsm_sync_logs(lsm *l);
 /* After a flush: logs below log_min become spares or go. step_lock held. */
 INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min);
-/* Makes a spare log file when there is none. step_lock held. *made says whether one was made. */
-INTERNAL int lsm_make_spare(lsm *l, bool *made);
-/* Bytes that a log is preallocated with. */
+/* Bytes that the log of one memtable usually needs; a spare file may be twice as long. */
 INTERNAL uint64_t lsm_log_size(const lsm *l);
 /* Applies the ops of a batch body with sequences from `seq` on: the memtable has been reserved for them. */
 INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq);

@@ -48,7 +48,7 @@ static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
   if (l->spare_count > 0) spare = l->spares[--l->spare_count];
   mutex_unlock(&l->state_lock);
   uint64_t file = spare.file != 0 ? spare.file : lsm_new_number(l);
-  int rc = wal_create(l->env, file, spare.file != 0, h, lsm_log_size(l), wal);
+  int rc = wal_create(l->env, file, spare.file != 0, h, 0, wal); /* it grows as it must */
   if (rc == VARVE_OK && spare.file == 0) atomic_store(&l->names_unsynced, true);
   return rc;
 }
@@ -73,6 +73,7 @@ INTERNAL int lsm_rotate(lsm *l) {
   if (rc == VARVE_OK) {
     for (uint32_t i = v->immutable_count; i > 0; i--) l->memtable_log[i] = l->memtable_log[i - 1];
     l->memtable_log[0] = l->active_log;
+    rc = wal_seal(l->wal); /* full: its map is memory that nobody needs */
     l->logs[l->log_count++] = (old_log){l->wal, l->log_number, wal_file_number(l->wal), wal_allocated(l->wal), false};
     l->wal = wal;
     l->active = fresh;
@@ -178,34 +179,6 @@ INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
   }
   mutex_unlock(&l->sync_lock);
   return rc;
-}
-
-/* A file of zeros, long enough, whose name and length are durable: what a rotation takes over without a wait. */
-INTERNAL int lsm_make_spare(lsm *l, bool *made) {
-  mutex_lock(&l->state_lock);
-  bool enough = l->spare_count > 0;
-  mutex_unlock(&l->state_lock);
-  *made = false;
-  if (enough) return VARVE_OK;
-  int rc = VARVE_OK;
-  vfs_file *file = NULL;
-  uint64_t number = lsm_new_number(l);
-  TRY(vfs_open(l->env->fs, FILE_WAL, number, VFS_CREATE, &file));
-  STEP(vfs_allocate(file, lsm_log_size(l)));
-  STEP(vfs_sync(file));
-  STEP(vfs_sync_dir(l->env->fs));
-out:
-  ALSO(vfs_close(file));
-  if (rc < 0) {
-    (void)vfs_remove(l->env->fs, FILE_WAL, number); /* the failure being reported is the one that matters */
-    return rc;
-  }
-  mutex_lock(&l->state_lock);
-  ASSERT(l->spare_count < SPARE_LOGS_MAX);
-  l->spares[l->spare_count++] = (old_log){NULL, 0, number, lsm_log_size(l), true};
-  mutex_unlock(&l->state_lock);
-  *made = true;
-  return VARVE_OK;
 }
 
 /* ---- commits ---- */

@@ -107,7 +107,7 @@ static uint32_t memtree_search(const memtable *mt, const memtree_node *node, uin
 
 static inline void memtree_prefetch(const memtree_node *node) {
   const char *p = (const char *)node;
-  for (size_t i = 0; i < offsetof(memtree_node, refs); i += MEMTREE_LINE) __builtin_prefetch(p + i);
+  for (size_t i = 0; i < offsetof(memtree_node, children); i += MEMTREE_LINE) __builtin_prefetch(p + i);
 }
 
 /* ---- reading ---- */

@@ -279,7 +279,7 @@ static int recover_sync_log(lsm *l, uint64_t file_number) {
 
 static int recover_first_log(lsm *l, uint64_t log) {
   wal_header h = {.log = log, .next_seq = atomic_load(&l->last_seq) + 1};
-  TRY(wal_create(l->env, lsm_new_number(l), false, &h, lsm_log_size(l), &l->wal));
+  TRY(wal_create(l->env, lsm_new_number(l), false, &h, 0, &l->wal));
   l->log_number = l->active_log = log;
   atomic_store(&l->names_unsynced, true);
   return VARVE_OK;
@@ -295,7 +295,8 @@ static int recover_continue_logs(recovery *r) {
     l->logs[l->log_count++] = (old_log){NULL, f->h.log, f->file, f->size, true};
   }
   const log_file *last = &r->logs[r->kept - 1];
-  TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, lsm_log_size(l), &l->wal));
+  uint64_t synced = last->h.log == r->state.clean_log ? r->state.clean_end : 0;
+  TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, synced, 0, &l->wal));
   l->log_number = last->h.log;
   l->active_log = r->memtable_log[r->memtable_count - 1];
   return VARVE_OK;

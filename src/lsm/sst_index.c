@@ -125,6 +125,13 @@ INTERNAL bool sst_index_open(sst_index *x, slice payload, uint64_t blocks_end) {
 static inline uint32_t sst_index_lower_bound(const uint64_t *heads, uint32_t count, uint64_t head) {
   const uint64_t *base = heads;
   uint32_t n = count;
+  while (n > 3) { /* three loads that do not wait for each other */
+    uint32_t quarter = n / 4;
+    uint32_t before =
+        (uint32_t)(base[quarter - 1] < head) + (base[2 * quarter - 1] < head) + (base[3 * quarter - 1] < head);
+    base += before * quarter;
+    n -= 3 * quarter; /* what lies right of the quarter may stay in: it is not less */
+  }
   while (n > 1) {
     uint32_t half = n / 2;
     base += half & (0 - (uint32_t)(base[half - 1] < head));

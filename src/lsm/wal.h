@@ -47,9 +47,10 @@ typedef struct wal_writer wal_writer;
 INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *h, uint64_t size, wal_writer **w);
 
 /* Goes on with a log that wal_reader read to `end`: cuts what follows, preallocates `size`, and syncs, so that `end` counts as
- * synced. */
-INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t size,
-                          wal_writer **w);
+ * synced. `synced` = bytes that are known durable: when that is all of the log and nothing follows it, nothing is done
+ * before the first append. */
+INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t synced,
+                          uint64_t size, wal_writer **w);
 
 /* Appends one frame; body is the concatenation of nothing but whole ops. Grows the file when it must (FULL, IO). After a
  * failure the log is as before. */
@@ -59,13 +60,19 @@ INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice
  * not remember it: the caller must stop writing). */
 INTERNAL int wal_sync(wal_writer *w);
 
+/* Gives back the space behind the last frame, at a clean close: the next wal_continue then has nothing to cut, and is
+ * quick. An append takes space again. */
+INTERNAL int wal_trim(wal_writer *w);
+
 INTERNAL uint64_t wal_file_number(const wal_writer *w);
 INTERNAL uint64_t wal_log_number(const wal_writer *w);
 INTERNAL uint64_t wal_end(const wal_writer *w);       /* offset after the last frame; any thread */
 INTERNAL uint64_t wal_synced(const wal_writer *w);    /* any thread */
 INTERNAL uint64_t wal_allocated(const wal_writer *w); /* the file's size */
 INTERNAL size_t wal_memory(const wal_writer *w);      /* mapped or buffered bytes, for the memory bound */
-INTERNAL int wal_close(wal_writer *w);                /* does not sync. NULL is allowed */
+/* No more appends: gives the map back. wal_sync goes on working. */
+INTERNAL int wal_seal(wal_writer *w);
+INTERNAL int wal_close(wal_writer *w); /* does not sync. NULL is allowed */
 
 /* ---- reader ---- */
 

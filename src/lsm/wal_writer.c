@@ -162,8 +162,8 @@ out:
   return rc;
 }
 
-INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t size,
-                          wal_writer **out) {
+INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t synced,
+                          uint64_t size, wal_writer **out) {
   ASSERT(end >= WAL_HEADER_SIZE && end % WAL_UNIT == 0);
   wal_writer *w = NULL;
   int rc = VARVE_OK;
@@ -171,13 +171,16 @@ INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uin
   TRY(wal_writer_open(e, file_number, VFS_WRITE, &w));
   w->log = h->log;
   w->salt = h->salt;
-  if (w->allocated > end) {
+  bool cut = w->allocated > end;
+  if (cut) {
     STEP(vfs_truncate(w->file, end));
     w->allocated = end;
   }
   w->ready = w->allocated;
-  STEP(wal_preallocate(w, size, end));
-  STEP(vfs_sync(w->file));
+  if (synced < end || w->allocated != end || cut) {
+    STEP(wal_preallocate(w, size, end));
+    STEP(vfs_sync(w->file));
+  }
   atomic_store_explicit(&w->end, end, memory_order_release);
   atomic_store_explicit(&w->synced, end, memory_order_release);
   *out = w;
@@ -257,6 +260,22 @@ INTERNAL int wal_sync(wal_writer *w) {
   return VARVE_OK;
 }
 
+INTERNAL int wal_seal(wal_writer *w) {
+  void *map = w->map;
+  w->map = NULL;
+  size_t size = w->map_size;
+  w->map_size = 0;
+  return map == NULL ? VARVE_OK : vfs_unmap(w->file, map, size);
+}
+
+INTERNAL int wal_trim(wal_writer *w) {
+  uint64_t end = atomic_load_explicit(&w->end, memory_order_relaxed);
+  TRY(wal_seal(w));
+  if (w->allocated > end) TRY(vfs_truncate(w->file, end));
+  w->allocated = w->ready = end;
+  return VARVE_OK;
+}
+
 INTERNAL uint64_t wal_file_number(const wal_writer *w) {
   return w->file->number;
 }
@@ -283,8 +302,7 @@ INTERNAL size_t wal_memory(const wal_writer *w) {
 
 INTERNAL int wal_close(wal_writer *w) {
   if (w == NULL) return VARVE_OK;
-  int rc = VARVE_OK;
-  if (w->map != NULL) ALSO(vfs_unmap(w->file, w->map, w->map_size));
+  int rc = wal_seal(w);
   ALSO(vfs_close(w->file));
   buf_free(&w->scratch);
   MEM_DELETE(w->alloc, w);

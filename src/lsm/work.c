@@ -1,7 +1,7 @@
 /* work.c: background work as a bounded, resumable state machine, and the thread that turns its crank.
  *
  * A step does, in this order of urgency: let go of old views and remove dead files; flush the oldest immutable memtable; go on with the
- * compaction, or pick the next; keep a spare log file ready; begin a new manifest when the old one is long. A flush
+ * compaction, or pick the next; begin a new manifest when the old one is long. A flush
  * that becomes due goes ahead of a compaction that is under way.
  *
  * Failures: a failed sync or manifest is final (lsm_fail). FULL and NOMEM may pass: the job is dropped, nothing is lost (its inputs are all
@@ -203,9 +203,6 @@ static int work_once(lsm *l, uint64_t *budget, bool *idle) {
   if (l->flush_job != NULL || work_has_immutable(l)) return work_flush(l, budget);
   TRY(work_pick(l));
   if (l->compact_job != NULL) return work_compact(l, budget);
-  bool made;
-  TRY(lsm_make_spare(l, &made));
-  if (made) return VARVE_OK;
   if (l->manifest != NULL && manifest_wants_rewrite(l->manifest)) return work_new_manifest(l);
   *idle = true;
   return VARVE_OK;

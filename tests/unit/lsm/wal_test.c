@@ -112,8 +112,15 @@ static void continued(bool mapped, bool garbage) {
   wal_header h;
   wal_writer *w = create_log(&b.e, 1, &l, 100);
   for (uint32_t round = 0; round < 5; round++) {
-    for (uint32_t i = 0; i < 20; i++) TEST_OK(append_frame(w, &l, &b.r, some_size(&b.r)));
+    for (uint32_t i = 0; i < 20; i++) {
+      TEST_OK(append_frame(w, &l, &b.r, some_size(&b.r)));
+      if (rng_percent(&b.r, 10)) TEST_OK(wal_trim(w)); /* takes nothing away but what comes back with the next append */
+    }
+    bool trimmed = round == 2 && !garbage;
+    if (trimmed) TEST_OK(wal_trim(w));
+    if (trimmed) assert_int_equal(wal_allocated(w), l.end);
     TEST_OK(wal_close(w));
+    uint64_t cuts = b.fs->calls[FAULT_TRUNCATE];
     if (garbage) {
       image i = take_image(&b.e, 1, UINT64_MAX);
       uint64_t from = l.end + rng_below(&b.r, 3) * 8;
@@ -126,8 +133,9 @@ static void continued(bool mapped, bool garbage) {
     TEST_RC(wal_reader_open(&b.e, 1, &h, &r), VARVE_OK);
     wal_reader_close(r);
     uint64_t syncs = b.fs->calls[FAULT_SYNC];
-    TEST_OK(wal_continue(&b.e, 1, &h, l.end, 3 * WAL_CHUNK_BYTES, &w));
+    TEST_OK(wal_continue(&b.e, 1, &h, l.end, 0, 3 * WAL_CHUNK_BYTES, &w));
     assert_true(b.fs->calls[FAULT_SYNC] > syncs);
+    assert_true(trimmed == (b.fs->calls[FAULT_TRUNCATE] == cuts));
     assert_int_equal(wal_synced(w), l.end);
     assert_int_equal(wal_log_number(w), h.log);
     assert_true(wal_allocated(w) >= 3 * WAL_CHUNK_BYTES);
