@@ -115,9 +115,10 @@ static uint64_t block_write_entries(const block_builder *b, uint8_t *data, block
     to += varint_put(to, e->value_size);
     memcpy(to, key + prefix, suffix_size);
     to += suffix_size;
-    if (e->value_size > 0) memcpy(to, value, e->value_size);
-    to += e->value_size;
     key += e->key_size;
+    if (e->value_size == 0) continue; /* `value` may be NULL */
+    memcpy(to, value, e->value_size);
+    to += e->value_size;
     value += e->value_size;
   }
   ASSERT(key == b->keys.data + b->keys.size);
@@ -231,6 +232,7 @@ static uint32_t block_find_tie(const block *b, uint32_t low, uint32_t high, slic
 
 static inline uint32_t block_locate(const block *b, slice key, uint64_t trailer, bool *found, slice *value) {
   *found = false;
+  if (UNLIKELY(key.size == 0)) return 0;
   int side = block_compare_prefix(b->prefix, key);
   if (UNLIKELY(side != 0)) return side < 0 ? 0 : b->count;
   slice rest = slice_make((const uint8_t *)key.data + b->prefix.size, key.size - b->prefix.size);

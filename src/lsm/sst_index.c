@@ -169,7 +169,7 @@ static uint32_t sst_index_find_tie(const sst_index *x, uint32_t low, uint64_t he
 }
 
 INTERNAL uint32_t sst_index_seek(const sst_index *x, slice key) {
-  if (x->count == 0) return 0;
+  if (UNLIKELY(x->count == 0 || key.size == 0)) return 0;
   int side = block_compare_prefix(x->prefix, key);
   if (UNLIKELY(side != 0)) return side < 0 ? 0 : x->count;
   size_t p = x->prefix.size;

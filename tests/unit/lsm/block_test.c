@@ -162,6 +162,7 @@ static void random_blocks_match(void **state) {
       expect_seek(&b, &m, m.v[i].key, 0);
       expect_seek(&b, &m, m.v[i].key, m.v[i].trailer + 1);
     }
+    expect_seek(&b, &m, slice_make(NULL, 0), TRAILER_MAX);
     uint8_t key[512];
     for (uint32_t i = 0; i < 200; i++) {
       slice k = random_key(&r, rng_below(&r, 3), key);

@@ -254,6 +254,7 @@ static void expect_walk(table *t, allocator *alloc, const sst_model *m, bool bul
     uint32_t move = at < 0 ? rng_below(r, 4) : rng_below(r, 12);
     slice k = sst_random_key(r, shape, key);
     if (count > 0 && rng_percent(r, 60)) k = m->v[rng_below(r, (uint32_t)count)].key;
+    if (rng_percent(r, 2)) k = slice_make(NULL, 0); /* before everything */
     uint64_t trailer = rng_percent(r, 50) ? TRAILER_MAX : trailer_make(rng_below(r, 100), KIND_PUT);
     int rc;
     switch (move) {
