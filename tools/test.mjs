@@ -32,7 +32,8 @@ function output(command, args, env) {
     child.on('error', (error) => reject(new Error(`${command} could not be started: ${error.message}`)))
     child.on('close', (code, signal) => {
       if (code === 0) return resolve(text)
-      const tail = text.trimEnd().split('\n').slice(-LAST_LINES).join('\n')
+      const failing = text.lastIndexOf('failing tests:')
+      const tail = (failing < 0 ? text : text.slice(failing)).trimEnd().split('\n').slice(-LAST_LINES).join('\n')
       reject(new Error(`${tail}\n\n${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`))
     })
   })
@@ -51,8 +52,8 @@ function nativeStep(preset, filter = []) {
 
 /** @param {string[]} files @param {NodeJS.ProcessEnv} [env] @param {string[]} [flags] */
 async function nodeTests(files, env, flags = []) {
-  const text = await output(process.execPath, [...flags, '--test', '--test-reporter=tap', ...files], env)
-  return { passed: Number(/^# pass (\d+)/m.exec(text)?.[1] ?? 0), output: text }
+  const text = await output(process.execPath, [...flags, '--test', '--test-reporter=spec', ...files], env)
+  return { passed: Number(/^\S+ pass (\d+)/m.exec(text)?.[1] ?? 0), output: text }
 }
 
 /** @param {string} directory */
@@ -68,6 +69,16 @@ function testFiles(directory) {
 async function build(preset) {
   await output('cmake', ['--preset', preset])
   return { passed: 0, output: await output('cmake', ['--build', '--preset', preset, '--', '--quiet']) }
+}
+
+/** The model test once more, where a few hundred entries reach every level. */
+async function tinyModel() {
+  await output('cmake', ['--preset', 'wasm', '-B', 'build/wasm-tiny', '-DVARVE_TINY=ON', '-DVARVE_DEBUG=ON'])
+  await output('cmake', ['--build', 'build/wasm-tiny', '--', '--quiet'])
+  return nodeTests(['tests/js/model.test.js'], {
+    VARVE_WASM: join(root, 'build/wasm-tiny/varve.wasm'),
+    VARVE_SEEDS: '8',
+  })
 }
 
 /** @returns {Step[]} */
@@ -87,6 +98,7 @@ function steps() {
       what: 'build of varve.wasm',
       run: async () => ({ passed: 0, output: await output(process.execPath, ['tools/build_wasm.mjs']) }),
     },
+    { name: 'model', what: 'random histories in varve.wasm, shrunken constants', run: tinyModel },
     { name: 'wasi', what: 'build of the WASI program', run: () => build('wasi') },
     { name: 'cli', what: 'the command-line program, native and WASI', run: () => nodeTests(testFiles('tests/cli')) },
     { name: 'js', what: 'the JavaScript package', run: () => nodeTests(testFiles('tests/js'), {}, ['--expose-gc']) },

@@ -1,7 +1,7 @@
 // support.js: what the tests of the package share: places to open databases in, seeds, and programs to run beside.
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -52,11 +52,14 @@ export const PLACES = [
   },
 ]
 
+/** Another build of the engine to test: VARVE_WASM names its file. */
+const wasm = process.env.VARVE_WASM === undefined ? {} : { wasm: readFileSync(process.env.VARVE_WASM) }
+
 /** Opens a database that is closed when the test ends. */
 export async function openIn(t, place, options = {}) {
   const { location, options: own } = place.make(t)
   const open = async (more = {}) => {
-    const db = await Database.open(location, { ...own, ...options, ...more })
+    const db = await Database.open(location, { ...own, ...wasm, ...options, ...more })
     atEnd(t, () => db.close())
     return db
   }
