@@ -2,7 +2,8 @@
  * tombstones (memtable_ranges.c) keep them in order.
  *
  * Invariants
- *   1. After memtable_reserve nothing that was reserved for fails: a batch is in the log by then, it must get in here too.
+ *   1. After memtable_reserve nothing that was reserved for fails: a batch is in the log by then, it must get in here
+ *      too.
  *   2. An entry is whole before the first store that makes it reachable, and never changes after it.
  */
 #include "lsm/memtable_int.h"

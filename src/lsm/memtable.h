@@ -30,7 +30,7 @@ INTERNAL void memtable_add(memtable *mt, uint64_t seq, entry_kind kind, slice ke
 /* Adds a range tombstone; begin < end. May fail with NOMEM only when not reserved for (bytes + 2 * 4096, count + 1). */
 INTERNAL void memtable_delete_range(memtable *mt, uint64_t seq, slice begin, slice end);
 
-/* Memory taken (arena chunks), and whether nothing was added. Any thread. */
+/* Memory in use (what is allocated is about one arena chunk more), and what was added. Any thread. */
 INTERNAL size_t memtable_bytes(const memtable *mt);
 INTERNAL uint64_t memtable_entries(const memtable *mt);       /* versions, without range tombstones */
 INTERNAL uint64_t memtable_range_deletes(const memtable *mt); /* range tombstones as added */

@@ -6,18 +6,19 @@
  *     4  4  count                                      64 + 8F      refs      u32[BTREE_FANOUT]
  *     8  4  prefix size                                64 + 12F     children  u32[BTREE_FANOUT]
  *    12  4  an entry whose key has the prefix
- *    16  4  leaf: the next leaf, 0 = none              leaf: heads[i] and refs[i] are key i and its newest version
- *    20  4  level, 0 = leaf                            inner: heads[i] and refs[i], i > 0, are the smallest key below
- *    24 40  first 40 bytes of the prefix               children[i], an entry that is there for good; [0] is not used
+ *    16  4  leaf: the next leaf, 0 = none              leaf: heads[i], refs[i]: key i and its newest version
+ *    20  4  level, 0 = leaf                            inner: heads[i], refs[i], i > 0: the smallest key below
+ *    24 40  first 40 bytes of the prefix               children[i], and an entry that has it; [0] is not used
  *
- * All keys of a node begin with its prefix; a head is the 8 bytes of a key after it, as a big-endian number, missing bytes
- * taken as zero. Different heads order as their keys do; equal heads leave it to the keys ("a" and "a\0" have one head).
+ * All keys of a node begin with its prefix; a head is the 8 bytes of a key after it, as a big-endian number, missing
+ * bytes taken as zero. Different heads order as their keys do; equal heads leave it to the keys ("a" and "a\0" have
+ * one head).
  *
- * Readers and the writer: what readers load while the writer may store is _Atomic, stored with release and loaded with acquire,
- * all of it: so a reader that sees one store of a change also sees that the version became odd before it, and finds out
- * when it loads the version again. That needs no fence. What a reader loads in the middle of a change is wrong but harmless: a
- * count is never larger than BTREE_FANOUT, a slot below any count once published holds a reference to something whole, and
- * nothing is freed.
+ * Readers and the writer: what readers load while the writer may store is _Atomic, stored with release and loaded
+ * with acquire, all of it: so a reader that sees one store of a change also sees that the version became odd before
+ * it, and finds out when it loads the version again. That needs no fence. What a reader loads in the middle of a
+ * change is wrong but harmless: a count is never larger than BTREE_FANOUT, a slot below any count once published
+ * holds a reference to something whole, and nothing is freed.
  *
  * Changes that leave the version alone, because a reader that sees only a part of them is right all the same:
  *   1. a slot is appended (its contents first, then the count);
@@ -103,7 +104,8 @@ static inline void mem_count_bytes(memtable *mt) {
 
 /* ---- memtable_tree.c ---- */
 
-/* Puts a new entry (older == 0, not yet seen by anyone) where its key belongs; an entry of the same key becomes its `older`. */
+/* Puts a new entry (older == 0, not yet seen by anyone) where its key belongs; one of the same key becomes its
+ * `older`. */
 INTERNAL void memtree_insert(memtable *mt, arena_ref ref, mem_entry *entry);
 /* What inserting `count` more keys may take at most for nodes. */
 INTERNAL void memtree_growth(const memtable *mt, uint64_t count, uint64_t *bytes, uint64_t *pieces);

@@ -1,11 +1,11 @@
 /* memtable_iter.c: a walk over all versions in a memtable.
  *
- * The iterator stands in a copy of one leaf's references, so the writer does not disturb it: what is inserted into that leaf
- * later has sequences that the user of this position does not want. The next leaf is the one that the copy names; for the leaf
- * before, the tree is asked for what is before the first key of the copy.
+ * The iterator stands in a copy of one leaf's references, so the writer does not disturb it: what is inserted into
+ * that leaf later has sequences that the user of this position does not want. The next leaf is the one that the copy
+ * names; for the leaf before, the tree is asked for what is before the first key of the copy.
  *
- * Within a slot, versions link from newest to oldest. Going backwards means against the links: the chain is then collected
- * into an array once, however long it is.
+ * Within a slot, versions link from newest to oldest. Going backwards means against the links: the chain is then
+ * collected into an array once, however long it is.
  *
  * Invariants
  *   1. When valid, `at` is a version in the chain that starts at view.refs[view.at].

@@ -1,17 +1,17 @@
-/* memtable_ranges.c: the range tombstones of a memtable, as they came, with enough beside them to find the newest one that
- * covers a key without a look at most of them.
+/* memtable_ranges.c: the range tombstones of a memtable, as they came, with enough beside them to find the newest one
+ * that covers a key without a look at most of them.
  *
- * They are kept in pages in the order of their sequences. Pages are numbered from 0; block (p, j) is the 2^j pages that end
- * with page p, for every j that divides p + 1 so often, as in a binary counter. A full block has its spans: the union of its
- * ranges, sorted and disjoint. A key outside the spans is in none of the block's ranges.
+ * They are kept in pages in the order of their sequences. Pages are numbered from 0; block (p, j) is the 2^j pages
+ * that end with page p, for every j that divides p + 1 so often, as in a binary counter. A full block has its spans:
+ * the union of its ranges, sorted and disjoint. A key outside the spans is in none of the block's ranges.
  *
  *     page      0   1   2   3   4          the list, newest first: page 4, then block (3, 2)
  *     level 0  [0] [1] [2] [3] [4]         block (3, 2) = block (1, 1), block (3, 1)
  *     level 1      [0,1]   [2,3]
  *     level 2          [0 .. 3]
  *
- * Fragments (rangedel.h) are not kept: n ranges that all begin at the same key, as cutting the head off a queue leaves
- * them, make n * n / 2 of those, but spans of n tombstones are n log n at most.
+ * Fragments (rangedel.h) are not kept: n ranges that all begin at the same key, as cutting the head off a queue
+ * leaves them, make n * n / 2 of those, but spans of n tombstones are n log n at most.
  *
  * Invariants
  *   1. Tombstones and pages are written before the count or reference that shows them, and never change.

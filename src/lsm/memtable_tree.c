@@ -1,17 +1,18 @@
 /* memtable_tree.c: the B+tree of a memtable. Its nodes, and why readers need no lock: memtable_int.h.
  *
- * The writer goes down, puts the entry into a leaf and, when that is full, splits it and as many nodes above it as are full.
- * All nodes that a split changes are odd from before its first store until after its last: a reader that came through one
- * of them before the split cannot believe what it reads in another after it. Leaves split in the middle, or, when keys arrive in
- * ascending order, at the right edge, which leaves the left one full.
+ * The writer goes down, puts the entry into a leaf and, when that is full, splits it and as many nodes above it as
+ * are full. All nodes that a split changes are odd from before its first store until after its last: a reader that
+ * came through one of them before the split cannot believe what it reads in another after it. Leaves split in the
+ * middle, or, when keys arrive in ascending order, at the right edge, which leaves the left one full.
  *
- * Readers go down with the version of each node in hand: a child counts only if its parent did not change until the child's
- * version was known.
+ * Readers go down with the version of each node in hand: a child counts only if its parent did not change until the
+ * child's version was known.
  *
  * Invariants
- *   1. Nodes never merge and never move: the smallest key that a node may hold is fixed, and that key is in it (but for
- *      the first node of a level). So the predecessor of a key is in the leaf below the last separator < key.
- *   2. A separator is smaller than or equal to every key below its child, and larger than every key below the child before.
+ *   1. Nodes never merge and never move: the smallest key that a node may hold is fixed, and that key is in it (but
+ *      for the first node of a level). So the predecessor of a key is in the leaf below the last separator < key.
+ *   2. A separator is smaller than or equal to every key below its child, and larger than every key below the child
+ *      before.
  *   3. leaves <= 4 * slots / BTREE_FANOUT + 2; inner nodes have BTREE_FANOUT / 2 children at least, but for the root.
  */
 #include "lsm/memtable_int.h"
@@ -245,8 +246,8 @@ static void memtree_admit(memtable *mt, memtree_node *node, slice key) {
   memtree_set_prefix(mt, node, common, ref);
 }
 
-/* After a split: a longer prefix when the heads of a locked or new node have come to say little. Not whenever there is one:
- * it costs a look at every key. */
+/* After a split: a longer prefix when the heads of a locked or new node have come to say little. Not whenever there
+ * is one: it costs a look at every key. */
 static void memtree_tighten(memtable *mt, memtree_node *node) {
   uint32_t low = node->level > 0, count = MEMTREE_LOAD(node->count);
   ASSERT(count >= 2);

@@ -1,8 +1,8 @@
 /* rangedel.c: range tombstones cut into fragments by a sweep over their sorted bounds. Format: rangedel.h.
  *
- * The sweep goes from bound to bound. `active` are the tombstones that cover what lies behind the bound reached, newest
- * first: at a bound those that end there leave and those that begin there join, in one merge, and each of `active` is put
- * out as a fragment that reaches to the next bound. So the whole costs O(n log n + fragments).
+ * The sweep goes from bound to bound. `active` are the tombstones that cover what lies behind the bound reached,
+ * newest first: at a bound those that end there leave and those that begin there join, in one merge, and each of
+ * `active` is put out as a fragment that reaches to the next bound. So the whole costs O(n log n + fragments).
  *
  * Invariants
  *   1. Fragments are sorted by begin; two of them have the same begin and end or do not touch each other's inside.
