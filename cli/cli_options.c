@@ -1,8 +1,8 @@
 /* cli_options.c: from arguments to a command.
  *
  * An option is `--name`, `--name VALUE` or `--name=VALUE`, anywhere; everything else is a word, `-` too, and after `--`
- * everything is a word. `-h` is --help only before the first word, so that it can be a key. Which options a verb takes is
- * checked later, by cli_verb_check.
+ * everything is a word. `-h` is --help only before the first word, so that it can be a key. Which options a verb
+ * takes is checked later, by cli_verb_check.
  */
 #include <string.h>
 

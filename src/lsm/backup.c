@@ -128,6 +128,8 @@ static int backup_publish(env *to, super *root, uint32_t flags, const manifest_s
   manifest_state out = *state;
   uint64_t number = MAX(x.number_max, state->next_number) + 1;
   out.next_number = number + 1;
+  out.clean_log = out.log_min; /* there is none, and nothing of it is missing */
+  out.clean_end = 0;
   manifest *m;
   TRY(vfs_sync_dir(to->fs));
   TRY(manifest_create(to, root, number, &out, &m));

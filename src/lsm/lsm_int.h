@@ -83,13 +83,14 @@ struct lsm {
   atomic_bool names_unsynced;       /* a file was created since the last sync_dir */
 
   mutex commit_lock;
-  memtable *active;         /* [commit] of the view, which keeps it: writers need no slot */
-  wal_writer *wal;          /* [commit]; changed under state_lock too */
-  uint64_t clean_end;       /* [open] the log ended here at the last clean close, 0 = did not */
-  uint64_t active_log;      /* [commit] the log that the active memtable began with */
-  uint64_t log_number;      /* [commit] of wal */
-  uint64_t unasked_commits; /* [commit] since the clock was last asked (no thread) */
-  atomic_bool sync_due;     /* there are commits that no sync has seen yet */
+  memtable *active;              /* [commit] of the view, which keeps it: writers need no slot */
+  wal_writer *wal;               /* [commit]; changed under state_lock too */
+  uint64_t clean_end;            /* [open] the log ended here at the last clean close, 0 = did not */
+  uint64_t active_log;           /* [commit] the log that the active memtable began with */
+  uint64_t log_number;           /* [commit] of wal */
+  uint64_t unasked_commits;      /* [commit] since the clock was last asked (no thread) */
+  atomic_uint_fast64_t dirty_us; /* when the first of them was made */
+  atomic_bool sync_due;          /* there are commits that no sync has seen yet */
 
   mutex sync_lock;
   uint64_t synced_us; /* [sync] when the last sync ended */
@@ -206,8 +207,12 @@ INTERNAL uint64_t lsm_oldest_snapshot(lsm *l); /* SEQ_MAX when there is none */
 INTERNAL int lsm_rotate(lsm *l);
 /* Brings all logs to stable storage. */
 INTERNAL int lsm_sync_logs(lsm *l);
+/* Makes the header of log `log` durable: before the manifest says that recovery begins there. */
+INTERNAL int lsm_sync_header(lsm *l, uint64_t log);
 /* After a flush: logs below log_min become spares or go. step_lock held. */
 INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min);
+/* Marks a log's file as one that holds no log any more: a manifest that has lost its end finds nothing to go on with. */
+INTERNAL int lsm_mark_spare(lsm *l, uint64_t file_number);
 /* Bytes that the log of one memtable usually needs; a spare file may be twice as long. */
 INTERNAL uint64_t lsm_log_size(const lsm *l);
 /* Applies the ops of a batch body with sequences from `seq` on: the memtable has been reserved for them. */

@@ -10,6 +10,7 @@
  *      and the commit's caller is told.
  */
 #include "lsm/lsm_int.h"
+#include "lsm/wal_format.h"
 
 #define WRITE_CLOCK_COMMITS 64 /* without a thread: commits between looks at the clock */
 #define WRITE_SHARE         4  /* without a thread: background bytes per byte committed */
@@ -77,6 +78,8 @@ INTERNAL int lsm_rotate(lsm *l) {
     l->logs[l->log_count++] = (old_log){l->wal, l->log_number, wal_file_number(l->wal), wal_allocated(l->wal), false};
     l->wal = wal;
     l->active = fresh;
+    /* The full memtable goes to a table next, which makes its log's tail durable sooner than syncing both would. */
+    if (l->thread_running) atomic_store(&l->sync_due, false);
     l->log_number = l->active_log = h.log;
     wal = NULL;
   }
@@ -136,6 +139,19 @@ INTERNAL int lsm_sync_logs(lsm *l) {
   return rc;
 }
 
+INTERNAL int lsm_sync_header(lsm *l, uint64_t log) {
+  mutex_lock(&l->sync_lock); /* the log is not closed meanwhile */
+  mutex_lock(&l->state_lock);
+  wal_writer *wal = l->log_number == log ? l->wal : NULL;
+  for (uint32_t i = 0; i < l->log_count; i++) {
+    if (l->logs[i].log == log) wal = l->logs[i].wal;
+  }
+  mutex_unlock(&l->state_lock);
+  int rc = wal == NULL ? VARVE_OK : wal_sync_header(wal);
+  mutex_unlock(&l->sync_lock);
+  return rc < 0 ? lsm_fail(l, rc) : rc;
+}
+
 /* Waits until log `log` is durable up to `end`, syncing unless somebody did in the meantime. */
 static int write_sync_to(lsm *l, uint64_t log, uint64_t end) {
   mutex_lock(&l->sync_lock);
@@ -151,6 +167,15 @@ static int write_sync_to(lsm *l, uint64_t log, uint64_t end) {
 INTERNAL int lsm_sync(lsm *l) {
   if (l->options.read_only) return VARVE_OK;
   return lsm_sync_logs(l);
+}
+
+INTERNAL int lsm_mark_spare(lsm *l, uint64_t file_number) {
+  static const uint8_t mark = WAL_SPARE;
+  vfs_file *file;
+  TRY(vfs_open(l->env->fs, FILE_WAL, file_number, VFS_WRITE, &file));
+  int rc = vfs_write_at(file, WAL_SPARE_AT, &mark, sizeof mark);
+  ALSO(vfs_close(file));
+  return rc;
 }
 
 INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
@@ -173,6 +198,7 @@ INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
       ALSO(vfs_remove(l->env->fs, FILE_WAL, log.file));
       continue;
     }
+    ALSO(lsm_mark_spare(l, log.file));
     mutex_lock(&l->state_lock);
     l->spares[l->spare_count++] = (old_log){NULL, 0, log.file, log.size, true};
     mutex_unlock(&l->state_lock);
@@ -210,6 +236,7 @@ static int write_commit(lsm *l, const batch *b) {
 static int write_sync_in_time(lsm *l) {
   if (l->thread_running) {
     if (atomic_load_explicit(&l->sync_due, memory_order_relaxed)) return VARVE_OK;
+    atomic_store(&l->dirty_us, l->env->now_us(l->env));
     atomic_store(&l->sync_due, true);
     work_wake(l);
     return VARVE_OK;

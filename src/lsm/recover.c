@@ -6,7 +6,8 @@
  *
  * A chain of logs has no holes: a log begins (header) with the sequence that follows the last one of the log before it, at whose end
  * it says to have begun. When power went before a log's tail was synced, the logs after it cannot have been synced either, and are dropped with
- * that tail; when one of them proves that it was synced, what is missing is rot, and CORRUPT.
+ * that tail; when one of them proves that it was synced, what is missing is rot, and CORRUPT. The first log, log_min, is always there: its
+ * header was durable before the manifest named it. When it is not, the manifest has lost its last records: CORRUPT.
  *
  * Invariants
  *   1. Recovery writes nothing until everything was read and found good; a read-only open writes nothing at all.
@@ -96,6 +97,25 @@ static int recover_count_visit(void *context, file_kind kind, uint64_t number, u
   return VARVE_OK;
 }
 
+static int recover_name_missing(const recovery *r, uint32_t wanted, uint32_t missing) {
+  const version *v = r->state.current;
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      uint64_t number = v->level[level].tables[i]->number;
+      vfs_file *file;
+      int rc = vfs_open(r->lsm->env->fs, FILE_SST, number, 0, &file);
+      if (rc >= 0) TRY(vfs_close(file));
+      if (rc >= 0) continue;
+      if (rc != VARVE_MISSING) return rc;
+      return status_fail(
+          VARVE_CORRUPT,
+          "%s is missing from %s, one of %u missing of the %u tables that the manifest names; restore a backup",
+          file_name(FILE_SST, number), r->lsm->env->fs->location, missing, wanted);
+    }
+  }
+  return status_fail(VARVE_IO, "the tables in %s come and go", r->lsm->env->fs->location);
+}
+
 static int recover_check_tables(recovery *r) {
   const version *v = r->state.current;
   uint32_t wanted = 0;
@@ -114,9 +134,7 @@ static int recover_check_tables(recovery *r) {
       }
     }
   }
-  if (c.found == wanted) return VARVE_OK;
-  return status_fail(VARVE_CORRUPT, "%u of the %u tables that the manifest names are missing from %s; restore a backup",
-                     wanted - c.found, wanted, r->lsm->env->fs->location);
+  return c.found == wanted ? VARVE_OK : recover_name_missing(r, wanted, wanted - c.found);
 }
 
 /* Reads the headers of all logs and brings the live ones to the front, in order. */
@@ -201,6 +219,28 @@ static bool recover_continues(const recovery *r, uint32_t i) {
   return i == 0 || (h->log_before == r->logs[i - 1].h.log && h->end_before == r->kept_end);
 }
 
+static bool recover_is_empty(const version *v) {
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    if (v->level[level].count > 0) return false;
+  }
+  return true;
+}
+
+/* The first live log must be the one that the manifest names: its header was durable before the manifest named it, and it is
+ * given up only when a later record says so. None at all is fine where there never was one, or an empty one. */
+static int recover_check_first(const recovery *r) {
+  const log_file *f = r->log_count > 0 && r->logs[0].reader != NULL ? &r->logs[0] : NULL;
+  const manifest_state *s = &r->state;
+  if (f != NULL && f->h.log == s->log_min && f->h.next_seq == s->last_seq + 1) return VARVE_OK;
+  if (f == NULL && s->last_seq == 0 && recover_is_empty(s->current)) return VARVE_OK;
+  if (f == NULL && s->clean_log == s->log_min && s->clean_end <= WAL_HEADER_SIZE) return VARVE_OK;
+  return status_fail(
+      VARVE_CORRUPT,
+      "log %llu, with which %s goes on, is missing from %s: the log is gone, or the manifest has lost its "
+      "end; restore a backup",
+      (unsigned long long)s->log_min, file_name(FILE_MANIFEST, r->lsm->root.manifest), r->lsm->env->fs->location);
+}
+
 static int recover_next_memtable(recovery *r, uint64_t log, memtable **mt) {
   /* More logs than memtables is not how a database is left; then the oldest share one. */
   if (r->memtable_count == COUNT_OF(r->memtables)) {
@@ -215,6 +255,7 @@ static int recover_next_memtable(recovery *r, uint64_t log, memtable **mt) {
 
 static int recover_logs(recovery *r) {
   r->last_seq = r->state.last_seq;
+  TRY(recover_check_first(r));
   for (uint32_t i = 0; i < r->log_count && r->logs[i].reader != NULL; i++) {
     log_file *f = &r->logs[i];
     if (!recover_continues(r, i)) {
@@ -258,6 +299,7 @@ static int recover_remove(recovery *r) {
     f->reader = NULL;
     if (i < r->kept) continue;
     if (!live && l->spare_count < SPARE_LOGS_MAX && f->size <= 2 * lsm_log_size(l) && f->size >= WAL_HEADER_SIZE) {
+      if (f->h.log > 0) TRY(lsm_mark_spare(l, f->file));
       l->spares[l->spare_count++] = (old_log){NULL, 0, f->file, f->size, true};
       continue;
     }
@@ -281,8 +323,8 @@ static int recover_first_log(lsm *l, uint64_t log) {
   wal_header h = {.log = log, .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(wal_create(l->env, lsm_new_number(l), false, &h, 0, &l->wal));
   l->log_number = l->active_log = log;
-  atomic_store(&l->names_unsynced, true);
-  return VARVE_OK;
+  TRY(wal_sync_header(l->wal));
+  return vfs_sync_dir(l->env->fs);
 }
 
 static int recover_continue_logs(recovery *r) {

@@ -59,6 +59,8 @@ INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice
 /* Makes everything appended before the call durable. Any thread; one at a time. A failure is final (wal.h does
  * not remember it: the caller must stop writing). */
 INTERNAL int wal_sync(wal_writer *w);
+/* Makes the header durable, without a claim that anything else is: `synced` stays as it is. */
+INTERNAL int wal_sync_header(wal_writer *w);
 
 /* Gives back the space behind the last frame, at a clean close: the next wal_continue then has nothing to cut, and is
  * quick. An append takes space again. */

@@ -276,6 +276,10 @@ INTERNAL int wal_trim(wal_writer *w) {
   return VARVE_OK;
 }
 
+INTERNAL int wal_sync_header(wal_writer *w) {
+  return wal_synced(w) > 0 ? VARVE_OK : vfs_sync(w->file);
+}
+
 INTERNAL uint64_t wal_file_number(const wal_writer *w) {
   return w->file->number;
 }

@@ -112,6 +112,7 @@ static int work_publish(lsm *l, job *j, memtable *flushed) {
     rc = lsm_fail(l, rc);
     goto out;
   }
+  if (flushed != NULL) STEP(lsm_sync_header(l, log_min));
   STEP(work_append(l, e));
   rc = work_install(l, next, flushed);
   if (rc < 0) {
@@ -304,9 +305,7 @@ static bool work_sync_is_due(lsm *l, uint64_t *wait_us) {
     *wait_us = UINT64_MAX;
     return false;
   }
-  mutex_lock(&l->sync_lock);
-  uint64_t due = l->synced_us + l->options.sync_interval_ms * UINT64_C(1000);
-  mutex_unlock(&l->sync_lock);
+  uint64_t due = atomic_load(&l->dirty_us) + l->options.sync_interval_ms * UINT64_C(1000);
   uint64_t now = l->env->now_us(l->env);
   *wait_us = now >= due ? 0 : due - now;
   return now >= due;
@@ -327,18 +326,28 @@ static void work_sleep(lsm *l, uint64_t wait_us) {
 static void *work_run(void *context) {
   lsm *l = context;
   bool more = true;
+  int rc = VARVE_OK;
   while (!atomic_load(&l->stop)) {
+    if (atomic_load(&l->failed) != 0) { /* for good: there is nothing left to do but to be stopped */
+      atomic_store(&l->has_work, false);
+      work_sleep(l, UINT64_MAX);
+      continue;
+    }
     uint64_t wait_us;
-    if (work_sync_is_due(l, &wait_us)) {
+    /* A flush that is due makes more durable than a sync does, so it goes first, unless it fails. */
+    if (work_sync_is_due(l, &wait_us) && (rc < 0 || !work_has_immutable(l))) {
       (void)lsm_sync_logs(l); /* a failure is kept by lsm_fail and met by the next call of anyone */
       continue;
     }
     if (!more) work_sleep(l, wait_us);
     atomic_store(&l->has_work, false);
-    int rc = lsm_step(l, WORK_SLICE, &more);
+    rc = lsm_step(l, WORK_SLICE, &more);
     if (rc >= 0) continue;
     more = false;
-    if (atomic_load(&l->failed) == 0 && rc != VARVE_CORRUPT) work_sleep(l, WORK_RETRY_US);
+    /* Logs that waited for their flush must be synced after all. */
+    atomic_store(&l->dirty_us, 0);
+    atomic_store(&l->sync_due, true);
+    if (rc != VARVE_CORRUPT) work_sleep(l, WORK_RETRY_US);
   }
   return NULL;
 }

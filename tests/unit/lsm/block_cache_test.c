@@ -124,6 +124,26 @@ static void pinned_blocks_stay(void **state) {
   test_allocator_check(&a);
 }
 
+/* Taking some out leaves the way to all others open. */
+static void forgetting_loses_nothing_else(void **state) {
+  (void)state;
+  test_allocator a;
+  test_allocator_init(&a);
+  block_cache *c;
+  TEST_OK(block_cache_create(&a.base, 1 << 20, &c));
+  for (uint64_t table = 0; table < 10; table++) {
+    for (uint64_t i = 0; i < 100; i++) put(c, 20, table, i * 8);
+  }
+  for (uint64_t gone = 0; gone < 10; gone += 3) {
+    block_cache_forget(c, gone);
+    for (uint64_t table = 0; table < 10; table++) {
+      for (uint64_t i = 0; i < 100; i++) assert_int_equal(has(c, table, i * 8), table % 3 != 0 || table > gone);
+    }
+  }
+  block_cache_destroy(c);
+  test_allocator_check(&a);
+}
+
 /* What is used survives a stream of blocks that are read once. */
 static void used_blocks_survive_a_scan(void **state) {
   (void)state;
@@ -241,9 +261,9 @@ static void threads_share_it(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(found_after_insert),       cmocka_unit_test(bound_is_held),
-      cmocka_unit_test(pinned_blocks_stay),       cmocka_unit_test(used_blocks_survive_a_scan),
-      cmocka_unit_test(out_of_memory_only_costs),
+      cmocka_unit_test(found_after_insert),         cmocka_unit_test(bound_is_held),
+      cmocka_unit_test(pinned_blocks_stay),         cmocka_unit_test(forgetting_loses_nothing_else),
+      cmocka_unit_test(used_blocks_survive_a_scan), cmocka_unit_test(out_of_memory_only_costs),
 #ifdef VARVE_THREADS
       cmocka_unit_test(threads_share_it),
 #endif

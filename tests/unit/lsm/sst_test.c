@@ -216,6 +216,21 @@ static bool expect_get(table *t, const sst_model *m, slice key, uint64_t seq, bo
   return true;
 }
 
+/* The index names exactly the first block whose separator is at or after the key: earlier ones would only cost time. */
+static void expect_index(const table *t, slice key) {
+  uint32_t want = 0;
+  for (; want < t->index.count; want++) {
+    slice rest = sst_index_separator(&t->index, want), prefix = t->index.prefix;
+    uint8_t *whole = malloc(prefix.size + rest.size + 1);
+    memcpy(whole, prefix.data, prefix.size);
+    memcpy(whole + prefix.size, rest.data, rest.size);
+    int order = slice_compare(slice_make(whole, prefix.size + rest.size), key);
+    free(whole);
+    if (order >= 0) break;
+  }
+  assert_int_equal(sst_index_seek(&t->index, key), want);
+}
+
 static bool expect_scan(table *t, allocator *alloc, const sst_model *m, bool bulk, bool may_fail) {
   iter *it;
   bool well = true;
@@ -337,6 +352,7 @@ static void random_tables_match(void **state) {
       assert_int_equal(stats.charged, table_memory(t));
       for (size_t i = 0; i < m.count; i++) {
         assert_true(expect_get(t, &m, m.v[i].key, trailer_seq(m.v[i].trailer), false));
+        if (i % 16 == 0) expect_index(t, m.v[i].key);
         if (i % 4 == 0) assert_true(expect_get(t, &m, m.v[i].key, SEQ_MAX, false));
         if (i % 4 == 1) assert_true(expect_get(t, &m, m.v[i].key, rng_below(&r, 100), false));
       }
@@ -748,6 +764,58 @@ static void crafted_sections_are_survived(void **state) {
   damaged_close(&d);
 }
 
+/* The properties are compared with what the table holds, each of them. */
+static void wrong_properties_are_found(void **state) {
+  (void)state;
+  rng r = test_rng("wrong_properties_are_found");
+  damaged d;
+  damaged_open(&d, &r, false);
+  sst_footer f;
+  TEST_OK(sst_footer_get(d.bytes + d.size - SST_FOOTER_BYTES, 7, d.size, &f));
+  sst_extent e = f.part[SST_PROPERTIES];
+  uint8_t *section = d.bytes + e.offset;
+  uint32_t found = 0;
+  for (size_t at = 0;
+       section[at] > 0 && section[at] < 10;) { /* all but the filter's bits: their count decides nothing */
+    uint8_t tag = section[at];
+    size_t last = at + 1 + section[at + 1]; /* the last byte of a number, or of a key */
+    section[last] ^= 1;
+    put_u32(section + e.size - 4, sst_checksum(section, (size_t)e.size - 4, 7, e.offset));
+    damaged_put(&d, d.bytes, d.size);
+    table *t;
+    uint64_t blocks, entries;
+    int rc = table_open(&d.p.e, d.p.cache, 7, d.size, true, &t);
+    if (rc == VARVE_OK) {
+      rc = table_verify(t, &blocks, &entries);
+      table_close(t);
+    }
+    if (rc != VARVE_CORRUPT) fail_msg("property %u may be wrong", tag);
+    remove_table(&d.p);
+    section[last] ^= 1;
+    at = last + 1;
+    found++;
+  }
+  assert_int_equal(found, 9);
+  damaged_close(&d);
+}
+
+/* A few bytes that claim to inflate to a gigabyte are refused before memory is asked for. */
+static void a_bomb_is_refused(void **state) {
+  (void)state;
+  buf out;
+  test_allocator a;
+  test_allocator_init(&a);
+  buf_init(&out, &a.base);
+  TEST_OK(buf_append_u32(&out, 1u << 30));
+  TEST_OK(buf_append_zeros(&out, 100));
+  TEST_OK(sst_section_end(&out, 0, SST_CODEC_LZ4, 7, 4096));
+  sst_section s;
+  TEST_RC(sst_section_open(out.data, out.size, 7, 4096, &s), VARVE_CORRUPT);
+  assert_non_null(strstr(status_message(), "7.sst is damaged at offset 4096: a compressed section claims"));
+  buf_free(&out);
+  test_allocator_check(&a);
+}
+
 static void a_newer_format_is_named(void **state) {
   (void)state;
   rng r = test_rng("a_newer_format_is_named");
@@ -892,6 +960,7 @@ int main(void) {
       cmocka_unit_test(an_empty_table_is_one),       cmocka_unit_test(disorder_is_refused),
       cmocka_unit_test(blocks_have_their_size),      cmocka_unit_test(every_flipped_byte_is_noticed),
       cmocka_unit_test(every_cut_is_noticed),        cmocka_unit_test(crafted_sections_are_survived),
+      cmocka_unit_test(wrong_properties_are_found),  cmocka_unit_test(a_bomb_is_refused),
       cmocka_unit_test(a_newer_format_is_named),     cmocka_unit_test(out_of_memory_leaks_nothing),
 #ifdef VARVE_THREADS
       cmocka_unit_test(threads_read_together),
