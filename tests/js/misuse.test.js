@@ -27,6 +27,14 @@ const MISTAKES = [
   [(db) => db.batch([null]), /Change 0/],
   [(db) => db.batch([{ type: 'put', key: 'a' }]), /value must not be undefined/],
   [(db) => db.batch([{ type: 'del', key: 'a', keyspace: 'users' }]), /db\.keyspace\(name\)/],
+  [
+    (db) =>
+      db.batch([
+        { type: 'put', key: 'a', value: 'b' },
+        { type: 'del', key: 'a', keyspce: db.keyspace('x') },
+      ]),
+    /Did you mean 'keyspace'/,
+  ],
   [(db) => db.getMany('a'), /array of keys/],
   [(db) => db.keyspace(''), /takes a name/],
   [(db) => db.keyspace('x', { valueEncoding: 'jsno' }), /Did you mean 'json'/],

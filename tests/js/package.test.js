@@ -48,6 +48,29 @@ it('can be imported by its name', async () => {
   ])
 })
 
+it('runs in a host that has nothing of Node’s', () => {
+  const source = `
+    const bytes = require('node:fs').readFileSync('dist/varve.wasm')
+    delete globalThis.Buffer
+    delete globalThis.setImmediate
+    import('./bindings/js/browser.js').then(async ({ Database }) => {
+      const db = await Database.open('a name', { wasm: bytes })
+      await Promise.all(Array.from({ length: 300 }, (_, i) => db.put('key ' + i, 'ü'.repeat(i))))
+      const rows = []
+      for await (const [key, value] of db.entries({ prefix: 'key 29' })) rows.push(key + value.length)
+      const commits = db.stats().commits
+      await db.close()
+      const again = await Database.open('a name', { wasm: bytes, createIfMissing: false })
+      console.log(rows.join(), commits, await again.count(), (await again.get('key 299')).length)
+      process.exit(0)
+    })`
+  const out = run(process.execPath, ['-e', source]).trim()
+  assert.equal(
+    out,
+    'key 2929,key 290290,key 291291,key 292292,key 293293,key 294294,key 295295,key 296296,key 297297,key 298298,key 299299 1 300 299',
+  )
+})
+
 it('has numbers that are those of C', () => {
   run(process.execPath, ['tools/gen_abi.mjs', '--check'])
 })

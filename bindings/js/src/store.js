@@ -199,7 +199,9 @@ export class Store {
         engine.stagePut(keyspace, keyEncoding.encode(op.key, 'key'), valueEncoding.encode(op.value, 'value'))
       } else if (op.type === 'del') engine.stageDel(keyspace, keyEncoding.encode(op.key, 'key'))
       else throw new TypeError(`Change ${i} of batch() has the type ${describe(op.type)}: it must be 'put' or 'del'`)
-      if (i === 0) checkOptions(op, OP_FIELDS, 'A change of batch()')
+      // A misspelt keyspace would write to the wrong place: count first, which is cheap.
+      const fields = (op.type === 'put' ? 3 : 2) + (op.keyspace === undefined ? 0 : 1)
+      if (Object.keys(op).length !== fields) checkOptions(op, OP_FIELDS, 'A change of batch()')
     }
   }
 
