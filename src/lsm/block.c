@@ -4,7 +4,8 @@
  *
  * Invariants
  *   1. What block_builder_finish writes passes block_check.
- *   2. A view never reads outside its payload, whatever the payload says: block_open bounds the arrays, block_entry each
+ *   2. A view never reads outside its payload, whatever the payload says: block_open bounds the arrays, block_entry
+ *   each
  *      entry; order and heads are trusted for answers, never for safety.
  */
 #include "lsm/block.h"

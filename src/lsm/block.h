@@ -1,6 +1,7 @@
 /* block.h: a sorted run of versions in about 4 KiB, searched by an array of heads.
  *
- *   payload (before compression), all integers little-endian, the payload starts at a multiple of 8 in the file and in memory
+ *   payload (before compression), all integers little-endian, the payload starts at a multiple of 8 in the file and
+ *   in memory
  *    0   4  count n (>= 1)
  *    4   4  flags: 1 = trailers present, 2 = offsets are 32 bits (else 16)
  *    8   2  prefix size p (common to all keys; at most 65,535)
@@ -12,7 +13,8 @@
  *         p prefix
  *           entries: varint suffix size | varint value size | suffix | value
  *
- * No entry depends on another one: any can be reached at once, and going back costs what going forward does. A search is a branchless
+ * No entry depends on another one: any can be reached at once, and going back costs what going forward does. A search
+ * is a branchless
  * lower bound over the heads and a comparison of the few that tie.
  */
 #ifndef VARVE_BLOCK_H
@@ -73,7 +75,8 @@ typedef struct block {
   bool wide;
 } block;
 
-/* Checks the frame of hostile bytes (aligned to 8): sizes, counts, arrays within the payload. False = CORRUPT. O(1): entries are checked as they are
+/* Checks the frame of hostile bytes (aligned to 8): sizes, counts, arrays within the payload. False = CORRUPT. O(1):
+ * entries are checked as they are
  * reached (block_entry), so that opening a block costs nothing that grows with it. */
 INTERNAL bool block_open(block *b, slice payload);
 /* The path of block_entry for sizes of more than one byte each. */

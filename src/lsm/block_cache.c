@@ -2,7 +2,8 @@
  *
  *   frame = | cache_frame, one line | data, at a multiple of 64 |        one piece of memory, freed by its last pin
  *
- * The cache holds one pin of every frame in its table; each user holds one more. A hit is found, marked used and pinned under
+ * The cache holds one pin of every frame in its table; each user holds one more. A hit is found, marked used and
+ * pinned under
  * the lock, so a frame whose count is 1 under the lock is pinned by nobody and may go.
  *
  * Invariants

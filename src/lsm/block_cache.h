@@ -1,6 +1,7 @@
 /* block_cache.h: decoded blocks under one bound, replaced by CLOCK.
  *
- * Keyed by (table number, block offset). A block found or inserted is pinned until cache_unpin / its pin is dropped; pinned blocks
+ * Keyed by (table number, block offset). A block found or inserted is pinned until cache_unpin / its pin is dropped;
+ * pinned blocks
  * are not evicted, and when everything is pinned an insert goes over the bound rather than fail.
  *
  * The bound covers the blocks and what tables charge for indexes and filters that they hold in memory (cache_charge).

@@ -1,7 +1,8 @@
 /* filter.c: the blocked Bloom filter of filter.h.
  *
  *   k   = bits_per_key * 3 / 5 probes, 1 .. 12 (10 bits: 6)
- *   bit = of the line's 512, numbered from the lowest bit of its first byte: the high 9 bits of h, where h starts as the
+ *   bit = of the line's 512, numbered from the lowest bit of its first byte: the high 9 bits of h, where h starts as
+ *   the
  *         low 32 bits of the hash and is multiplied by 0x9e3779b9 (mod 2^32) before each probe
  *
  * Invariants

@@ -1,4 +1,5 @@
-/* filter.h: blocked Bloom filter (Putze, Sanders, Singler: Cache-, Hash- and Space-Efficient Bloom Filters, 2007): all bits of
+/* filter.h: blocked Bloom filter (Putze, Sanders, Singler: Cache-, Hash- and Space-Efficient Bloom Filters, 2007): all
+ * bits of
  * a key lie in one 64-byte line, so a lookup costs one cache miss. 10 bits a key: about 1 % false positives.
  *
  *   section := lines of 64 bytes; line = high 32 bits of the hash * lines >> 32; bits from the low 32 bits

@@ -2,9 +2,11 @@
  *
  *   [block] … [block] [range tombstones] [filter] [index] [properties] [footer, 128 bytes, at the end]
  *
- *   Every section is stored as   payload | zeros to a multiple of 8 | u32 codec (0 raw, 1 LZ4 preceded by a u32 raw size;
+ *   Every section is stored as   payload | zeros to a multiple of 8 | u32 codec (0 raw, 1 LZ4 preceded by a u32 raw
+ *   size;
  *                                | the count of zeros in the second byte) | u32 checksum, and starts at a multiple of 8
- *   checksum = low half of XXH64 of everything before it in the section, seed = file number * odd constant ^ section offset: a block
+ *   checksum = low half of XXH64 of everything before it in the section, seed = file number * odd constant ^ section
+ *   offset: a block
  *   that is intact but in the wrong place, or of the wrong file, does not pass.
  *
  * The index, the filter and the properties are never compressed and are used in place. docs/FORMAT.md has each byte.
@@ -40,7 +42,8 @@ typedef struct sst_writer sst_writer;
 INTERNAL int sst_writer_create(env *e, uint64_t number, const sst_options *options, sst_writer **w);
 /* Versions in entry order. */
 INTERNAL int sst_writer_add(sst_writer *w, slice key, uint64_t trailer, slice value);
-/* A range-tombstone fragment, in order of begin (sequences descending in one range); may come before, between or after points. */
+/* A range-tombstone fragment, in order of begin (sequences descending in one range); may come before, between or after
+ * points. */
 INTERNAL int sst_writer_add_range(sst_writer *w, slice begin, slice end, uint64_t seq);
 INTERNAL uint64_t sst_writer_size(const sst_writer *w); /* file bytes so far, the open block estimated */
 INTERNAL uint64_t sst_writer_entries(const sst_writer *w);
@@ -58,12 +61,15 @@ typedef struct table_get_result {
   cache_block *block; /* pinned for the caller, or NULL */
 } table_get_result;
 
-/* Opens and checks footer, index, properties, filter and range tombstones. `map` asks for a mapped file (falls back to reading).
- * NEWER_FORMAT, CORRUPT, IO, NOMEM. Any thread may use an open table. Blocks are checked at their first use (mapped) or when read. */
+/* Opens and checks footer, index, properties, filter and range tombstones. `map` asks for a mapped file (falls back to
+ * reading).
+ * NEWER_FORMAT, CORRUPT, IO, NOMEM. Any thread may use an open table. Blocks are checked at their first use (mapped)
+ * or when read. */
 INTERNAL int table_open(env *e, block_cache *cache, uint64_t number, uint64_t size, bool map, table **t);
 INTERNAL void table_close(table *t); /* NULL is allowed */
 
-/* The newest version of key with sequence <= seq_max: OK, NOTFOUND, or a failure. `hash` = key_hash(key). Point versions only. */
+/* The newest version of key with sequence <= seq_max: OK, NOTFOUND, or a failure. `hash` = key_hash(key). Point
+ * versions only. */
 INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
 
 INTERNAL const rangedel_set *table_range_set(const table *t); /* NULL when there are none */
@@ -71,7 +77,8 @@ INTERNAL size_t table_memory(const table *t);                 /* not mapped: cha
 INTERNAL bool table_mapped(const table *t);
 INTERNAL void table_summary(const table *t, sst_summary *summary); /* borrowed from the table */
 
-/* An iterator over all point versions. `bulk`: for compaction and verify: reads ahead in pieces of 128 KiB or more with pread, even when
+/* An iterator over all point versions. `bulk`: for compaction and verify: reads ahead in pieces of 128 KiB or more
+ * with pread, even when
  * the table is mapped, and leaves the cache alone. The table must outlive it. */
 INTERNAL int table_iter_open(table *t, allocator *alloc, bool bulk, iter **it);
 

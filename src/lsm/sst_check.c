@@ -1,6 +1,7 @@
 /* sst_check.c: everything that a table says, compared with everything that it holds.
  *
- * The whole file is read again, not what is mapped or cached: checksums, order within and across blocks, heads, separators,
+ * The whole file is read again, not what is mapped or cached: checksums, order within and across blocks, heads,
+ * separators,
  * the filter (every key must pass), and the properties against a recount.
  *
  * Invariants

@@ -58,7 +58,8 @@ INTERNAL int sst_section_inflate(const sst_section *s, uint64_t number, uint64_t
 /* ---- footer and properties (sst_props.c) ---- */
 
 INTERNAL void sst_footer_put(uint8_t bytes[SST_FOOTER_BYTES], const sst_footer *f, uint64_t number, uint64_t size);
-/* Checks it against the file: magic, checksum, version, number, size, and that the parts lie in order without gaps up to
+/* Checks it against the file: magic, checksum, version, number, size, and that the parts lie in order without gaps up
+ * to
  * the footer. */
 INTERNAL int sst_footer_get(const uint8_t bytes[SST_FOOTER_BYTES], uint64_t number, uint64_t size, sst_footer *f);
 
@@ -70,13 +71,15 @@ INTERNAL bool sst_properties_get(slice bytes, sst_summary *summary, uint32_t *bl
 
 /*  payload   0   4  count n of blocks
  *            4   4  size p of the prefix that all separators share
- *            8  8n  heads: the next 8 bytes of each separator after the prefix, big-endian value, zero-padded, non-decreasing
+ *            8  8n  heads: the next 8 bytes of each separator after the prefix, big-endian value, zero-padded,
+ *                   non-decreasing
  *               4n + 4  offsets of the blocks / 8, ascending; the last is the end of the last block
  *               4n  ends of the separators, from the start of the first, ascending
  *               p   prefix
  *                   separators without the prefix, one after the other
  *
- *  Separator i is >= the last key of block i and < the first key of block i + 1 (equal to both when the versions of one key
+ *  Separator i is >= the last key of block i and < the first key of block i + 1 (equal to both when the versions of
+ *  one key
  *  span the two). The last separator is the last key of the table. */
 typedef struct sst_index {
   uint32_t count;

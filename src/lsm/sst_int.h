@@ -5,7 +5,8 @@
 #include "lsm/block.h"
 #include "lsm/sst_format.h"
 
-/* What is known of each block of a mapped table. Only moves away from UNSEEN, to a value that every thread would find. */
+/* What is known of each block of a mapped table. Only moves away from UNSEEN, to a value that every thread would find.
+ * */
 #define SST_STATE_UNSEEN 0u /* not checked yet */
 #define SST_STATE_RAW    1u /* .. 8: its checksum is right, it is raw, and this minus 1 is its padding */
 #define SST_STATE_LZ4    16u

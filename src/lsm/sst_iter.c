@@ -1,6 +1,7 @@
 /* sst_iter.c: all point versions of a table, in both directions.
  *
- * One block is open at a time. The key is assembled in the iterator's own buffer: the block's prefix once, each entry's suffix
+ * One block is open at a time. The key is assembled in the iterator's own buffer: the block's prefix once, each
+ * entry's suffix
  * behind it.
  *
  * Invariants

@@ -1,7 +1,8 @@
 /* sst_reader.c: opening a table, reaching its blocks, and the point lookup.
  *
  * A mapped table is used where it lies: filter, index and raw blocks are pointers into the map, and each block's
- * checksum is computed once, by the first who comes (states). A table that is read keeps everything behind its blocks in
+ * checksum is computed once, by the first who comes (states). A table that is read keeps everything behind its blocks
+ * in
  * one piece of memory, charged to the cache, and its blocks in the cache. Compressed blocks are inflated into the cache
  * either way.
  *
