@@ -191,7 +191,56 @@ static void test_growing(void **state) {
   }
 }
 
-/* ---- a thread that syncs ---- */
+/* ---- syncing ---- */
+
+typedef struct append_job {
+  bed *b;
+  want_log *l;
+  wal_writer *w;
+  uint64_t synced; /* while the sync was under way */
+} append_job;
+
+static void append_in_sync(void *context, fault_op op, file_kind kind, uint64_t number) {
+  append_job *job = context;
+  (void)kind;
+  (void)number;
+  if (op != FAULT_SYNC) return;
+  job->synced = wal_synced(job->w);
+  TEST_OK(append_frame(job->w, job->l, &job->b->r, 30));
+}
+
+/* What is appended while a sync is under way does not count as synced, nor does anything when it fails. */
+static void test_synced_is_exact(void **state) {
+  (void)state;
+  bed b;
+  static want_log l;
+  for (int mapped = 0; mapped < 2; mapped++) {
+    bed_open(&b, "synced_is_exact", false, mapped != 0);
+    wal_writer *w = create_log(&b.e, 1, &l, 0);
+    append_job job = {&b, &l, w, 0};
+    for (uint64_t round = 0; round < 3; round++) {
+      TEST_OK(append_frame(w, &l, &b.r, 30));
+      uint64_t end = wal_end(w), synced = wal_synced(w);
+      b.fs->before = append_in_sync;
+      b.fs->context = &job;
+      if (round == 1) fault_vfs_arm(b.fs, (fault_rule){FAULT_BIT(FAULT_SYNC), FAULT_ANY_KIND, 1, false, VARVE_IO, 0});
+      TEST_RC(wal_sync(w), round == 1 ? VARVE_IO : VARVE_OK);
+      b.fs->before = NULL;
+      fault_vfs_disarm(b.fs);
+      assert_int_equal(job.synced, synced);
+      assert_int_equal(wal_synced(w), round == 1 ? synced : end);
+      assert_true(wal_end(w) > end);
+    }
+    uint64_t syncs = b.fs->calls[FAULT_SYNC];
+    TEST_OK(wal_sync(w));
+    TEST_OK(wal_sync(w)); /* nothing new: no call */
+    assert_int_equal(b.fs->calls[FAULT_SYNC], syncs + 1);
+    TEST_OK(wal_close(w));
+    expect_log(&b.e, 1, &l, false);
+    want_free(&l);
+    bed_close(&b);
+  }
+}
 
 typedef struct sync_job {
   wal_writer *w;
@@ -305,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_failed_frame_stays_dead),
       cmocka_unit_test(test_failing_reads),
       cmocka_unit_test(test_growing),
+      cmocka_unit_test(test_synced_is_exact),
       cmocka_unit_test(test_synced_beside),
       cmocka_unit_test(test_cost),
   };
