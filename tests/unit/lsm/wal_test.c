@@ -114,8 +114,8 @@ static void continued(bool mapped, bool garbage) {
   wal_writer *w = create_log(&b.e, 1, &l, 100);
   for (uint32_t round = 0; round < 5; round++) {
     for (uint32_t i = 0; i < 20; i++) {
-      TEST_OK(append_frame(w, &l, &b.r, some_size(&b.r)));
       if (rng_percent(&b.r, 10)) TEST_OK(wal_trim(w)); /* takes nothing away but what comes back with the next append */
+      TEST_OK(append_frame(w, &l, &b.r, some_size(&b.r)));
     }
     bool trimmed = round == 2 && !garbage;
     if (trimmed) TEST_OK(wal_trim(w));
