@@ -77,6 +77,7 @@
 #include "lsm/edit.c"
 #include "lsm/version.c"
 #include "lsm/manifest.c"
+#include "lsm/chunk_pool.c"
 #include "lsm/table_cache.c"
 #include "lsm/view.c"
 #include "lsm/level_iter.c"

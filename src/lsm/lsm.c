@@ -247,6 +247,7 @@ static int lsm_release(lsm *l) {
   ALSO(wal_close(l->wal));
   ALSO(manifest_close(l->manifest));
   block_cache_destroy(l->cache);
+  chunk_pool_destroy(&l->chunks);
   mem_free(alloc, l->snapshots, l->snapshot_capacity * sizeof *l->snapshots);
   mutex_destroy(&l->state_lock);
   mutex_destroy(&l->commit_lock);
@@ -269,6 +270,7 @@ INTERNAL int lsm_open(env *e, const lsm_options *options, lsm **out) {
   l->mapped_bytes_max = e->memory_total(e) / 2;
   l->synced_us = e->now_us(e);
   lsm_init_locks(l);
+  chunk_pool_init(&l->chunks, e->alloc, options->memtable_bytes);
   int rc = block_cache_create(e->alloc, lsm_cache_bytes(options), &l->cache);
   if (rc >= 0) rc = recover_open(l);
   if (rc >= 0) rc = work_thread_start(l);

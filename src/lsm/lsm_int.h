@@ -13,6 +13,7 @@
 #define VARVE_LSM_INT_H
 
 #include "env/sync.h"
+#include "lsm/chunk_pool.h"
 #include "lsm/lsm.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
@@ -57,6 +58,7 @@ struct lsm {
   lsm_options options;
   super root;
   block_cache *cache;
+  chunk_pool chunks; /* memtables' memory */
   lsm_counters counters;
 
   _Atomic(view *) view;                     /* swapped under state_lock */

@@ -62,7 +62,7 @@ INTERNAL int lsm_rotate(lsm *l) {
                   .log_before = l->log_number,
                   .end_before = wal_end(l->wal),
                   .next_seq = atomic_load(&l->last_seq) + 1};
-  TRY(memtable_create(l->env->alloc, &fresh));
+  TRY(memtable_create(&l->chunks.base, &fresh));
   STEP(write_new_log(l, &h, &wal));
   mutex_lock(&l->state_lock);
   const view *v = atomic_load(&l->view); /* not released while state_lock is held */

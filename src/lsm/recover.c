@@ -247,7 +247,7 @@ static int recover_next_memtable(recovery *r, uint64_t log, memtable **mt) {
     *mt = r->memtables[r->memtable_count - 1];
     return VARVE_OK;
   }
-  TRY(memtable_create(r->lsm->env->alloc, mt));
+  TRY(memtable_create(&r->lsm->chunks.base, mt));
   r->memtable_log[r->memtable_count] = log;
   r->memtables[r->memtable_count++] = *mt;
   return VARVE_OK;
@@ -387,7 +387,7 @@ static int recover_create(lsm *l) {
   e->random(e, l->root.id, sizeof l->root.id);
   atomic_store(&l->next_number, leftover + 2);
   STEP(version_create(e->alloc, &state.current));
-  STEP(memtable_create(e->alloc, &mt));
+  STEP(memtable_create(&l->chunks.base, &mt));
   STEP(manifest_create(e, &l->root, leftover + 1, &state, &l->manifest));
   l->root.manifest = leftover + 1;
   STEP(super_write(e, &l->root));

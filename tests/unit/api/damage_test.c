@@ -137,7 +137,7 @@ static uint64_t damage_flip(damage_layout *l, rng *r, uint32_t budget) {
     for (size_t at = 0; at < end; at++) {
       if (total > budget && rng_next(r) % total >= budget) continue;
       uint8_t was = f->bytes[at];
-      f->bytes[at] = rng_percent(r, 70) ? (uint8_t)(was ^ (1u << rng_below(r, 8))) : (uint8_t)~was;
+      f->bytes[at] = (uint8_t)(was ^ (rng_percent(r, 70) ? 1u << rng_below(r, 8) : 0xffu));
       damage_judge(l, f, at, "flipped", rng_percent(r, 50));
       f->bytes[at] = was;
       done++;
