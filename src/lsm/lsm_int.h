@@ -95,7 +95,7 @@ struct lsm {
   atomic_bool sync_due;          /* there are commits that no sync has seen yet */
 
   mutex sync_lock;
-  uint64_t synced_us; /* [sync] when the last sync ended */
+  atomic_uint_fast64_t synced_us; /* when the last sync ended */
 
   mutex open_lock;
 
