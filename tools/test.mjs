@@ -73,7 +73,15 @@ async function build(preset) {
 
 /** The model test once more, where a few hundred entries reach every level. */
 async function tinyModel() {
-  await output('cmake', ['--preset', 'wasm', '-B', 'build/wasm-tiny', '-DVARVE_TINY=ON', '-DVARVE_DEBUG=ON'])
+  await output('cmake', [
+    '--preset',
+    'wasm',
+    '-B',
+    'build/wasm-tiny',
+    '-DVARVE_TINY=ON',
+    '-DVARVE_DEBUG=ON',
+    '-DVARVE_DIST=',
+  ])
   await output('cmake', ['--build', 'build/wasm-tiny', '--', '--quiet'])
   return nodeTests(['tests/js/model.test.js'], {
     VARVE_WASM: join(root, 'build/wasm-tiny/varve.wasm'),
