@@ -1,8 +1,8 @@
 /* cli.h: what the files of the command-line program share.
  *
  * The program is a thin layer over include/varve.h and nothing else of the engine. A command is parsed to a
- * struct cli_command (cli_options.c), looked up in the table of verbs (cli_verbs.c) and run with a struct cli_state that
- * holds the open database. The shell (cli_shell.c) feeds lines through the same three steps, so a verb behaves
+ * struct cli_command (cli_options.c), looked up in the table of verbs (cli_verbs.c) and run with a struct cli_state
+ * that holds the open database. The shell (cli_shell.c) feeds lines through the same three steps, so a verb behaves
  * alike in both. What differs between hosts is in cli_terminal_{posix,none}.c and cli_line_{edit,none}.c, of
  * which the build takes one each.
  *

@@ -33,7 +33,7 @@ function row(key, value) {
  */
 function canonical(entries) {
   /** @type {Map<string, [Buffer, Buffer]>} */
-  const last = new Map(entries.map(entry => [entry[0].toString('hex'), entry]))
+  const last = new Map(entries.map((entry) => [entry[0].toString('hex'), entry]))
   const sorted = [...last.values()].sort((a, b) => Buffer.compare(a[0], b[0]))
   return sorted.map(([key, value]) => row(key, value)).join('')
 }
@@ -44,7 +44,7 @@ const borders = (
   'e282 e28220 f08fbfbf f0908080 f09f9880 f48fbfbf f4908080 f5808080 f09f98 ff fe 61ff62 e280a8 08090a0b0c0d0e 2f c3a9c3'
 )
   .split(' ')
-  .map(hex => Buffer.from(hex, 'hex'))
+  .map((hex) => Buffer.from(hex, 'hex'))
 
 const words = ['', 'a', 'é', '日本', '\n', '"', '\\', '\u0000', '😀', '\u007f', 'plain text ']
 
@@ -72,13 +72,13 @@ function randomEntries(count) {
 }
 
 /** @param {[Buffer, Buffer][]} entries */
-const rows = entries => entries.map(([key, value]) => row(key, value)).join('')
+const rows = (entries) => entries.map(([key, value]) => row(key, value)).join('')
 
-eachProgram('load and dump', varve => {
+eachProgram('load and dump', (varve) => {
   test('bytes of every kind, in the canonical spelling', () => {
     const path = varve.path()
     /** @type {[Buffer, Buffer][]} */
-    const entries = borders.map(bytes => [bytes, Buffer.concat([bytes, Buffer.from('x')])])
+    const entries = borders.map((bytes) => [bytes, Buffer.concat([bytes, Buffer.from('x')])])
     for (let byte = 0; byte < 256; byte++) entries.push([Buffer.from([byte]), Buffer.from([65, byte])])
     varve.ok([path, 'load'], { input: rows(entries) })
     assert.equal(varve.ok([path, 'dump']).out, canonical(entries))

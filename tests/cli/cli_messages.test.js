@@ -6,10 +6,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { eachProgram } from './cli_program.js'
 
-const verbs =
-  'get put del scan count keyspaces drop load dump stats verify compact backup restore bench'.split(' ')
+const verbs = 'get put del scan count keyspaces drop load dump stats verify compact backup restore bench'.split(' ')
 
-eachProgram('help', varve => {
+eachProgram('help', (varve) => {
   test('the manual has its sections and names every verb', () => {
     const { out } = varve.ok(['--help'])
     let at = -1
@@ -19,7 +18,7 @@ eachProgram('help', varve => {
       at = next
     }
     for (const verb of verbs) assert.match(out, new RegExp(`^    ${verb} `, 'm'))
-    assert.ok(out.split('\n').every(line => line.length <= 120))
+    assert.ok(out.split('\n').every((line) => line.length <= 120))
     assert.equal(varve.ok(['help']).out, out)
     assert.equal(varve.ok(['-h']).out, out)
   })
@@ -39,7 +38,7 @@ eachProgram('help', varve => {
   })
 })
 
-eachProgram('usage errors', varve => {
+eachProgram('usage errors', (varve) => {
   test('are exit status 2 and name the fix', () => {
     const path = varve.database({ a: '1' })
     /** @type {[string[], RegExp][]} */
@@ -87,7 +86,7 @@ eachProgram('usage errors', varve => {
   })
 })
 
-eachProgram('databases that cannot be used', varve => {
+eachProgram('databases that cannot be used', (varve) => {
   test('a file, a directory of something else', () => {
     const file = varve.path('.txt')
     writeFileSync(file, 'some text\n')
@@ -115,7 +114,7 @@ eachProgram('databases that cannot be used', varve => {
     const lines = Array.from({ length: 3000 }, (_, n) => `{"key":"k${n}","value":"value ${n * 7919}"}\n`)
     varve.ok([path, 'load'], { input: lines.join('') })
     varve.ok([path, 'compact'])
-    const table = readdirSync(path).find(name => name.endsWith('.sst'))
+    const table = readdirSync(path).find((name) => name.endsWith('.sst'))
     assert.ok(table !== undefined)
     const bytes = readFileSync(join(path, table))
     const middle = bytes.length >> 2
@@ -153,7 +152,7 @@ eachProgram('databases that cannot be used', varve => {
   })
 })
 
-eachProgram('streams', varve => {
+eachProgram('streams', (varve) => {
   const rows = Array.from({ length: 20000 }, (_, n) => `{"key":"k${n}","value":"${'v'.repeat(40)}"}\n`).join('')
 
   test('a reader that stops early is no failure and no noise', () => {

@@ -30,7 +30,7 @@ const launcher = join(root, 'tests/support/run_wasi.mjs')
  */
 function findProgram(named, places) {
   if (named !== undefined && named !== '') return resolve(named)
-  return places.map(place => join(root, place)).find(place => existsSync(place))
+  return places.map((place) => join(root, place)).find((place) => existsSync(place))
 }
 
 /** One way to run the program, and a directory of its own for the databases of the tests. */
@@ -120,7 +120,7 @@ export class Program {
    * @param {string[]} args  $1 and so on
    */
   bash(line, args) {
-    const quoted = [this.file, ...this.before].map(word => `'${word}'`).join(' ')
+    const quoted = [this.file, ...this.before].map((word) => `'${word}'`).join(' ')
     const script = `set -o pipefail; varve() { ${quoted} "$@"; }; ${line}`
     const ended = spawnSync('bash', ['-c', script, 'bash', ...args], {
       cwd: this.directory,
@@ -179,7 +179,7 @@ export function eachProgram(name, tests) {
  */
 export function seeded(from) {
   let state = from >>> 0
-  return below => {
+  return (below) => {
     state = (state + 0x6d2b79f5) >>> 0
     let t = Math.imul(state ^ (state >>> 15), 1 | state)
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t

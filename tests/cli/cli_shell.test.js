@@ -8,7 +8,7 @@ import { eachProgram } from './cli_program.js'
 
 const script = '/usr/bin/script' // gives a program a terminal (util-linux)
 
-eachProgram('shell', varve => {
+eachProgram('shell', (varve) => {
   /**
    * @param {string[]} lines
    * @param {string} [path]

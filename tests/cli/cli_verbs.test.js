@@ -14,12 +14,16 @@ function checksumOf(directory) {
   const hash = createHash('sha256')
   for (const name of readdirSync(directory).sort()) {
     // The lock's content says who has it, which is no part of the database.
-    if (name !== 'LOCK') hash.update(name).update('\0').update(readFileSync(join(directory, name)))
+    if (name !== 'LOCK')
+      hash
+        .update(name)
+        .update('\0')
+        .update(readFileSync(join(directory, name)))
   }
   return hash.digest('hex')
 }
 
-eachProgram('get, put, del', varve => {
+eachProgram('get, put, del', (varve) => {
   test('put then get gives the bytes back, with nothing added', () => {
     const path = varve.path()
     assert.equal(varve.ok([path, 'put', 'user:1', 'Alice']).out, '')
@@ -92,11 +96,16 @@ eachProgram('get, put, del', varve => {
   })
 })
 
-eachProgram('scan, count', varve => {
+eachProgram('scan, count', (varve) => {
   test('order, bounds, prefix, reverse, limit', () => {
     const path = varve.database({ b: '2', a: '1', 'p:2': 'y', 'p:1': 'x', q: '3', é: '4' })
     /** @param {string[]} args */
-    const keys = (...args) => varve.ok([path, 'scan', '--keys', ...args]).out.trim().split('\n').join(' ')
+    const keys = (...args) =>
+      varve
+        .ok([path, 'scan', '--keys', ...args])
+        .out.trim()
+        .split('\n')
+        .join(' ')
     assert.equal(varve.ok([path, 'scan']).out, 'a\t1\nb\t2\np:1\tx\np:2\ty\nq\t3\né\t4\n')
     assert.equal(keys('--reverse'), 'é q p:2 p:1 b a')
     assert.equal(keys('--prefix', 'p:'), 'p:1 p:2')
@@ -132,7 +141,7 @@ eachProgram('scan, count', varve => {
   })
 })
 
-eachProgram('keyspaces', varve => {
+eachProgram('keyspaces', (varve) => {
   test('are apart, are listed in order, are dropped', () => {
     const path = varve.path()
     varve.ok([path, 'put', 'k', 'default'])
@@ -161,7 +170,7 @@ eachProgram('keyspaces', varve => {
   })
 })
 
-eachProgram('care', varve => {
+eachProgram('care', (varve) => {
   test('stats, as a table and as JSON', () => {
     const path = varve.database({ a: '1', b: '2' })
     assert.match(varve.ok([path, 'stats']).out, /on disk +\d[\d.]* \w+\n[^]*\nlevel +tables +size +entries/)

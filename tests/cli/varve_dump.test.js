@@ -9,7 +9,7 @@ import { eachProgram, seed, seeded } from './cli_program.js'
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const places = [process.env.VARVE_DUMP, 'build/release/varve_dump', 'build/dev/varve_dump', 'build/asan/varve_dump']
-const dump = places.flatMap(place => (place ? [resolve(root, place)] : [])).find(place => existsSync(place)) ?? ''
+const dump = places.flatMap((place) => (place ? [resolve(root, place)] : [])).find((place) => existsSync(place)) ?? ''
 const skip = dump === '' ? 'varve_dump was not built' : false
 
 /** @param {string[]} args */
@@ -18,7 +18,7 @@ function run(...args) {
   return { status, out: String(stdout), err: String(stderr) }
 }
 
-eachProgram('varve_dump', varve => {
+eachProgram('varve_dump', (varve) => {
   const some = Array.from({ length: 500 }, (_, n) => `{"key":"k${n}","value":"value ${n}"}\n`).join('')
 
   /** A database with a table, a log and all kinds of operations. */
@@ -34,8 +34,8 @@ eachProgram('varve_dump', varve => {
 
   test('whole files: what is in them, and exit status 0', { skip }, () => {
     const path = database()
-    const files = readdirSync(path).filter(name => !name.startsWith('LOCK'))
-    const { status, out, err } = run(...files.map(name => join(path, name)))
+    const files = readdirSync(path).filter((name) => !name.startsWith('LOCK'))
+    const { status, out, err } = run(...files.map((name) => join(path, name)))
     assert.deepEqual([status, err], [0, ''])
     assert.match(out, /slot \d {2}format 1 {2}generation \d+ {2}manifest \d+ .* checksum ok/)
     assert.match(out, /\+ level \d {2}\d+\.sst .* entries 500 .* keys 0\/k0 \.\. 0\/k99\n/)
@@ -45,7 +45,7 @@ eachProgram('varve_dump', varve => {
     assert.match(out, /footer .* checksum ok\n.*properties .* checksum ok\n/)
     assert.match(out, / put {2}0\/k42 = value 42\n/)
     assert.doesNotMatch(out, /BAD|DAMAGED/)
-    const brief = run('--brief', ...files.map(name => join(path, name)))
+    const brief = run('--brief', ...files.map((name) => join(path, name)))
     assert.equal(brief.status, 0)
     assert.doesNotMatch(brief.out, /value 42/)
   })
@@ -53,8 +53,8 @@ eachProgram('varve_dump', varve => {
   test(`damaged files: exit status 1, never a crash (VARVE_SEED=${seed})`, { skip }, () => {
     const path = database()
     const random = seeded(seed)
-    const table = readdirSync(path).find(name => name.endsWith('.sst')) ?? ''
-    for (const name of [table, ...readdirSync(path).filter(other => /^SUPER$|\.man$/.test(other))]) {
+    const table = readdirSync(path).find((name) => name.endsWith('.sst')) ?? ''
+    for (const name of [table, ...readdirSync(path).filter((other) => /^SUPER$|\.man$/.test(other))]) {
       const whole = readFileSync(join(path, name))
       for (let round = 0; round < (varve.isNative ? 20 : 3); round++) {
         const bytes = Buffer.from(whole)

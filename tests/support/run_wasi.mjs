@@ -39,12 +39,13 @@ const wasi = new WASI({
   preopens: { '.': process.cwd(), ...directoriesOfRoot() },
 })
 
-// When WebAssembly calls node:wasi directly, V8 hands it the memory as it was at the start, which is gone after the first
-// memory.grow: the process then crashes at random (https://github.com/nodejs/node/issues/53087). A function in
-// between makes it an ordinary call.
+// When WebAssembly calls node:wasi directly, V8 hands it the memory as it was at the start, which is gone after the
+// first memory.grow: the process then crashes at random (https://github.com/nodejs/node/issues/53087). A function
+// in between makes it an ordinary call.
 /** @type {Record<string, (...values: any[]) => number>} */
 const calls = {}
-for (const [name, call] of Object.entries(wasi.wasiImport)) calls[name] = (...values) => Reflect.apply(call, undefined, values)
+for (const [name, call] of Object.entries(wasi.wasiImport))
+  calls[name] = (...values) => Reflect.apply(call, undefined, values)
 
 const { instance } = await WebAssembly.instantiate(await readFile(program), { wasi_snapshot_preview1: calls })
 process.exitCode = wasi.start(instance)
