@@ -130,7 +130,8 @@ INTERNAL void api_batch_give(varve_db *db, batch *b) {
   enum { KEPT_BYTES = 64 * 1024 };
   batch_clear(b);
   if (UNLIKELY(b->ops.capacity > KEPT_BYTES)) buf_free(&b->ops);
-  varve_batch_destroy(atomic_exchange_explicit(&db->idle_batch, b, memory_order_release));
+  /* What is taken out was another thread's: acquired as well as released. */
+  varve_batch_destroy(atomic_exchange_explicit(&db->idle_batch, b, memory_order_acq_rel));
 }
 
 VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const varve_write_options *options) {

@@ -58,9 +58,8 @@ INTERNAL int work_new_manifest(lsm *l) {
   return rc;
 }
 
-/* Appends to the manifest; a new one is begun when the last append failed. */
+/* Appends to the manifest. A failure leaves none: the next publication begins a new one. */
 static int work_append(lsm *l, const edit *e) {
-  if (l->manifest == NULL) TRY(work_new_manifest(l));
   int rc = manifest_append(l->manifest, e);
   if (rc >= 0) return rc;
   (void)manifest_close(l->manifest); /* rc is the failure */
@@ -98,11 +97,13 @@ static int work_publish(lsm *l, job *j, memtable *flushed) {
     log_min = n > 1 ? l->memtable_log[n - 2] : l->active_log;
   }
   mutex_unlock(&l->state_lock);
+  /* Before the record takes its numbers: the new manifest's own must not be above them. */
+  if (l->manifest == NULL) TRY(work_new_manifest(l));
   if (flushed != NULL) {
     e->has_log_min = true;
     e->log_min = log_min;
     e->has_last_seq = true;
-    e->last_seq = l->flushed_seq;
+    e->last_seq = MAX(l->flushed_seq, job_seq_max(j));
   }
   e->has_next_number = true;
   e->next_number = atomic_load(&l->next_number);
@@ -114,6 +115,7 @@ static int work_publish(lsm *l, job *j, memtable *flushed) {
   }
   if (flushed != NULL) STEP(lsm_sync_header(l, log_min));
   STEP(work_append(l, e));
+  if (flushed != NULL) l->flushed_seq = e->last_seq; /* not before: until now a manifest may not claim it */
   rc = work_install(l, next, flushed);
   if (rc < 0) {
     rc = lsm_fail(l, rc); /* the manifest is ahead of us: only a new open can go on */
@@ -136,7 +138,6 @@ static int work_job(lsm *l, job **slot, uint64_t *budget) {
   if (rc >= 0 && !done) return rc;
   if (rc >= 0) {
     memtable *flushed = job_in(j)->memtable;
-    if (flushed != NULL) l->flushed_seq = MAX(l->flushed_seq, job_seq_max(j));
     rc = work_publish(l, j, flushed);
     /* A record that failed to be written may yet be found by the next open: its tables stay, and so does the job, to be published
      * again in a new manifest. */

@@ -202,7 +202,7 @@ static void a_writer_between_any_two_loads_harms_nobody(void **state) {
     test_allocator_init(&a);
     race c = {.alloc = &a.base, .count = 6000, .salt = (uint32_t)rng_next(&r)};
     TEST_OK(memtable_create(&a.base, &c.mt));
-    iter *it;
+    iter *it = NULL;
     TEST_OK(memtable_iter_open(c.mt, &a.base, &it));
     race_write_one(&c);
     hooked.r.state = rng_next(&r);
@@ -227,7 +227,7 @@ static void *race_read(void *context) {
   racer *self = context;
   race *c = self->race;
   rng r = {self->seed};
-  iter *it;
+  iter *it = NULL;
   if (memtable_iter_open(c->mt, c->alloc, &it) < 0) {
     race_fault(c, false);
     return NULL;
