@@ -1,0 +1,15 @@
+// hello.mjs: put, get, walk, close. In a checkout, after `npm run build`:
+//
+//     node examples/hello.mjs [directory, default ./my_database]
+
+import { Database } from 'varve'
+
+const db = await Database.open(process.argv[2] ?? './my_database')
+
+await db.put('user:1', 'Alice')
+await db.put('user:2', 'Bob')
+console.log(`The first user is ${await db.get('user:1')}.`)
+
+for await (const [key, value] of db.entries({ prefix: 'user:' })) console.log(`${key} = ${value}`)
+
+await db.close()
