@@ -23,7 +23,7 @@ VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report
   if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the backup's target is empty");
   varve_backup_report unused;
   env *e;
-  TRY(api_open_env(target, VFS_PLACE_CREATE, 0, &e));
+  TRY(api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &e));
   int rc = lsm_backup(db->lsm, e, report == NULL ? &unused : report, progress, context);
   ALSO(api_close_env(e));
   return rc;
@@ -33,8 +33,8 @@ VARVE_API int varve_restore(const char *backup, const char *target, varve_progre
   if (backup == NULL || backup[0] == '\0') return status_fail(VARVE_INVALID, "the backup's path is empty");
   if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
   env *from, *to;
-  TRY(api_open_env(backup, VFS_PLACE_READ_ONLY, 0, &from));
-  int rc = api_open_env(target, VFS_PLACE_CREATE, 0, &to);
+  TRY(api_open_env(backup, VFS_PLACE_READ_ONLY, 0, VARVE_NOT_DATABASE, &from));
+  int rc = api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &to);
   if (rc >= 0) {
     rc = lsm_restore(from, to, progress, context);
     ALSO(api_close_env(to));

@@ -84,9 +84,12 @@ static int api_check_options(const varve_options *o) {
 
 /* ---- opening ---- */
 
-INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, env **out) {
+INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, int foreign, env **out) {
   TRY(env_open(api_allocator(), path, flags, out));
-  int rc = vfs_lock((*out)->fs, lock_wait_ms);
+  int rc = (*out)->fs->foreign
+               ? status_fail(foreign, "%s holds other files and no database; use an empty directory or a new name",
+                             (*out)->fs->location)
+               : vfs_lock((*out)->fs, lock_wait_ms);
   if (rc < 0) {
     char message[STATUS_MESSAGE_SIZE];
     status_keep_message(message);
@@ -140,7 +143,7 @@ VARVE_API int varve_open(const char *path, const varve_options *options, varve_d
   TRY(api_check_options(o));
   uint32_t flags = o->read_only ? VFS_PLACE_READ_ONLY : o->must_exist ? 0 : VFS_PLACE_CREATE;
   env *e;
-  TRY(api_open_env(path, flags, o->lock_wait_ms, &e));
+  TRY(api_open_env(path, flags, o->lock_wait_ms, VARVE_NOT_DATABASE, &e));
   return api_open(e, o, db);
 }
 

@@ -77,8 +77,8 @@ INTERNAL void api_batch_give(varve_db *db, batch *b);
 /* The range of inner keys that begin with the bytes of b: *b becomes their successor (empty when there is none). */
 INTERNAL void api_successor(buf *b);
 
-/* An env over `path`, locked. */
-INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, env **out);
+/* An env over `path`, locked. A place with other people's files and no database is left as it is: `foreign` then. */
+INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, int foreign, env **out);
 INTERNAL int api_close_env(env *e);
 
 /* varve_open over an env that the caller made and locked; it is the database's from now on, also when this fails. For tests. */

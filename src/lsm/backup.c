@@ -156,9 +156,6 @@ static int backup_target(lsm *l, env *to, super *root, manifest_state *have) {
   have->current = NULL;
   int rc = super_read(to, root);
   if (rc == VARVE_MISSING) {
-    if (to->fs->foreign) {
-      return status_fail(VARVE_EXISTS, "%s holds other files; give an empty directory or a new name", to->fs->location);
-    }
     memset(root, 0, sizeof *root);
     memcpy(root->id, l->root.id, sizeof root->id);
     return VARVE_OK;
@@ -206,8 +203,7 @@ static int restore_check_target(env *to) {
   if (rc != VARVE_MISSING) {
     return status_fail(VARVE_EXISTS, "%s is not empty; restore to a new place", to->fs->location);
   }
-  if (!to->fs->foreign) return VARVE_OK;
-  return status_fail(VARVE_EXISTS, "%s holds other files; restore to an empty directory", to->fs->location);
+  return VARVE_OK;
 }
 
 INTERNAL int lsm_restore(env *from, env *to, varve_progress progress, void *context) {

@@ -376,10 +376,6 @@ static int recover_create(lsm *l) {
   env *e = l->env;
   uint64_t leftover = 0; /* of a creation that was cut short */
   TRY(vfs_list(e->fs, recover_create_visit, &leftover));
-  if (e->fs->foreign) {
-    return status_fail(VARVE_NOT_DATABASE, "%s holds other files and no database; use an empty directory or a new name",
-                       e->fs->location);
-  }
   int rc = VARVE_OK;
   memtable *mt = NULL;
   manifest_state state = {.log_min = 1, .next_number = leftover + 2};
