@@ -1,4 +1,4 @@
-// hello.mjs: put, get, walk, close. In a checkout, after `npm run build`:
+// hello.mjs: put, get, walk, close. In a checkout, after `npm start` or `npm test` has built the engine:
 //
 //     node examples/hello.mjs [directory, default ./my_database]
 
