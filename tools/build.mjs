@@ -29,15 +29,18 @@ export function cmakeBuild(preset, targets = []) {
   runQuietly('cmake', ['--build', '--preset', preset, ...chosen, '--', '--quiet'])
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+async function main() {
   setUp('start')
   const { buildWasm } = await import('./build_wasm.mjs')
-  try {
-    cmakeBuild('release', RELEASE)
-    console.log('build/release: the library and the program varve')
-    buildWasm()
-  } catch (error) {
+  cmakeBuild('release', RELEASE)
+  console.log('build/release: the library and the program varve')
+  buildWasm()
+}
+
+/* Not awaited: build_wasm.mjs imports this module and would wait for it to end. */
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main().catch((error) => {
     console.error(error instanceof Error ? error.message : error)
     process.exit(1)
-  }
+  })
 }

@@ -226,9 +226,11 @@ static void lsm_init_locks(lsm *l) {
   cond_init(&l->work_cond);
 }
 
-static uint64_t lsm_cache_bytes(const lsm_options *o) {
-  /* Two memtables are the usual case, three and their logs the most; the cache gives way to none of them. */
-  uint64_t reserved = 3 * o->memtable_bytes + 2 * (o->memtable_bytes + WAL_CHUNK_BYTES) + COMPACTION_BYTES;
+static uint64_t lsm_cache_bytes(const env *e, const lsm_options *o) {
+  /* The active memtable and the full ones; the log's map; the buffers of a merge. The cache gives way to none of them. */
+  uint64_t memtables = (1 + IMMUTABLES_MAX) * o->memtable_bytes;
+  uint64_t log = (e->fs->traits & VFS_MAP_WRITE) != 0 ? o->memtable_bytes + WAL_CHUNK_BYTES : WAL_CHUNK_BYTES;
+  uint64_t reserved = memtables + log + MIN((uint64_t)COMPACTION_BYTES, o->memory_bytes / 16);
   return MAX(o->memory_bytes > reserved ? o->memory_bytes - reserved : 0, o->memory_bytes / 8);
 }
 
@@ -268,10 +270,9 @@ INTERNAL int lsm_open(env *e, const lsm_options *options, lsm **out) {
   l->env = e;
   l->options = *options;
   l->mapped_bytes_max = e->memory_total(e) / 2;
-  l->synced_us = e->now_us(e);
   lsm_init_locks(l);
   chunk_pool_init(&l->chunks, e->alloc, options->memtable_bytes);
-  int rc = block_cache_create(e->alloc, lsm_cache_bytes(options), &l->cache);
+  int rc = block_cache_create(e->alloc, lsm_cache_bytes(e, options), &l->cache);
   if (rc >= 0) rc = recover_open(l);
   if (rc >= 0) rc = work_thread_start(l);
   if (rc < 0) {

@@ -189,6 +189,8 @@ INTERNAL void job_destroy(job *j, bool keep_files);
 INTERNAL int work_thread_start(lsm *l);
 INTERNAL void work_thread_stop(lsm *l);
 INTERNAL void work_wake(lsm *l);
+/* Syncs the logs when the oldest unsynced commit has waited for sync_interval_ms. */
+INTERNAL int work_sync_in_time(lsm *l);
 /* lsm_step with step_lock held. */
 INTERNAL int work_step(lsm *l, uint64_t budget, bool *more);
 /* Waits, or works, until a rotation may happen: an immutable's place is free and level 0 is below its stop. commit_lock held. */

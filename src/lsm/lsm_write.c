@@ -42,6 +42,17 @@ INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq) {
 
 /* ---- logs ---- */
 
+/* Takes away the file of a log that did not come to be: its header may be whole, and the next try has the same number. */
+static int write_drop_log(lsm *l, uint64_t file, int rc) {
+  char message[STATUS_MESSAGE_SIZE];
+  status_keep_message(message);
+  int gone = vfs_remove(l->env->fs, FILE_WAL, file);
+  if (gone < 0 && gone != VARVE_MISSING) return lsm_fail(l, gone);
+  atomic_store(&l->names_unsynced, true);
+  status_set_message(message);
+  return rc;
+}
+
 /* A file for the next log: a spare if there is one. */
 static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
   old_log spare = {0};
@@ -51,7 +62,7 @@ static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
   uint64_t file = spare.file != 0 ? spare.file : lsm_new_number(l);
   int rc = wal_create(l->env, file, spare.file != 0, h, 0, wal); /* it grows as it must */
   if (rc == VARVE_OK && spare.file == 0) atomic_store(&l->names_unsynced, true);
-  return rc;
+  return rc < 0 ? write_drop_log(l, file, rc) : rc;
 }
 
 INTERNAL int lsm_rotate(lsm *l) {
@@ -87,8 +98,10 @@ INTERNAL int lsm_rotate(lsm *l) {
   if (rc == VARVE_OK) work_wake(l);
 out:
   pin_unref(memtable_pin(fresh));
+  if (wal == NULL) return rc;
+  uint64_t file = wal_file_number(wal);
   ALSO(wal_close(wal));
-  return rc;
+  return write_drop_log(l, file, rc);
 }
 
 /* The unsynced logs, oldest first, the current one last. sync_lock held: none of them is closed. */
@@ -128,7 +141,6 @@ static int write_sync_locked(lsm *l) {
     atomic_fetch_add(&l->counters.syncs, 1);
   }
   for (uint32_t i = 0; i + 1 < count; i++) write_mark_synced(l, list[i]);
-  l->synced_us = l->env->now_us(l->env);
   return VARVE_OK;
 }
 
@@ -232,20 +244,19 @@ static int write_commit(lsm *l, const batch *b) {
   return VARVE_OK;
 }
 
-/* Relaxed commits reach stable storage in time: the thread is told once, or the clock is looked at now and then. */
+/* Relaxed commits reach stable storage in time: the first one since the last sync notes when it was, and the thread, or whoever
+ * works in its place (work_sync_in_time), looks at that. Without a thread the clock is looked at now and then. */
 static int write_sync_in_time(lsm *l) {
-  if (l->thread_running) {
-    if (atomic_load_explicit(&l->sync_due, memory_order_relaxed)) return VARVE_OK;
+  if (!atomic_load_explicit(&l->sync_due, memory_order_relaxed)) {
     atomic_store(&l->dirty_us, l->env->now_us(l->env));
     atomic_store(&l->sync_due, true);
+    l->unasked_commits = 0;
     work_wake(l);
     return VARVE_OK;
   }
-  atomic_store_explicit(&l->sync_due, true, memory_order_relaxed);
-  if (++l->unasked_commits < WRITE_CLOCK_COMMITS) return VARVE_OK;
+  if (l->thread_running || ++l->unasked_commits < WRITE_CLOCK_COMMITS) return VARVE_OK;
   l->unasked_commits = 0;
-  uint64_t now = l->env->now_us(l->env);
-  return now - l->synced_us < l->options.sync_interval_ms * UINT64_C(1000) ? VARVE_OK : lsm_sync_logs(l);
+  return work_sync_in_time(l);
 }
 
 INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {

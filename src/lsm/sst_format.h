@@ -1,5 +1,5 @@
 /* sst_format.h: the numbers of the table format and its sections: shared by the writer, the reader and the check. The
- * drawing of each byte is in docs/FORMAT_sst.md. */
+ * drawing of each byte is in docs/FORMAT.md. */
 #ifndef VARVE_SST_FORMAT_H
 #define VARVE_SST_FORMAT_H
 

@@ -229,6 +229,24 @@ INTERNAL int work_step(lsm *l, uint64_t budget, bool *more) {
   return rc;
 }
 
+/* ---- syncs that are due ---- */
+
+static bool work_sync_is_due(lsm *l, uint64_t *wait_us) {
+  if (!atomic_load(&l->sync_due)) {
+    *wait_us = UINT64_MAX;
+    return false;
+  }
+  uint64_t due = atomic_load(&l->dirty_us) + l->options.sync_interval_ms * UINT64_C(1000);
+  uint64_t now = l->env->now_us(l->env);
+  *wait_us = now >= due ? 0 : due - now;
+  return now >= due;
+}
+
+INTERNAL int work_sync_in_time(lsm *l) {
+  uint64_t wait_us;
+  return work_sync_is_due(l, &wait_us) ? lsm_sync_logs(l) : VARVE_OK;
+}
+
 INTERNAL int lsm_step(lsm *l, uint64_t budget, bool *more) {
   bool unused;
   if (more == NULL) more = &unused;
@@ -237,6 +255,7 @@ INTERNAL int lsm_step(lsm *l, uint64_t budget, bool *more) {
   mutex_lock(&l->step_lock);
   int rc = work_step(l, budget, more);
   mutex_unlock(&l->step_lock);
+  if (rc >= 0 && !l->thread_running) rc = work_sync_in_time(l);
   return rc;
 }
 
@@ -299,17 +318,6 @@ INTERNAL void work_wake(lsm *l) {
   atomic_store(&l->has_work, true);
   cond_signal(&l->work_cond);
   mutex_unlock(&l->state_lock);
-}
-
-static bool work_sync_is_due(lsm *l, uint64_t *wait_us) {
-  if (!atomic_load(&l->sync_due)) {
-    *wait_us = UINT64_MAX;
-    return false;
-  }
-  uint64_t due = atomic_load(&l->dirty_us) + l->options.sync_interval_ms * UINT64_C(1000);
-  uint64_t now = l->env->now_us(l->env);
-  *wait_us = now >= due ? 0 : due - now;
-  return now >= due;
 }
 
 static void work_sleep(lsm *l, uint64_t wait_us) {
