@@ -78,9 +78,11 @@ static int check_manifest(checker *c) {
   bool torn;
   TRY(manifest_load(l->env, &root, &state, &end, &torn));
   const version *now = atomic_load(&l->view)->current;
-  bool same = l->manifest == NULL || end == manifest_size(l->manifest);
+  /* A record that failed to be written, or to be acted on, may be there: then the next open decides. */
+  bool unsure = l->manifest == NULL || atomic_load(&l->failed) != 0;
+  bool same = unsure || end == manifest_size(l->manifest);
   for (uint32_t level = 0; level < LEVELS; level++) {
-    same = same && (l->manifest == NULL || state.current->level[level].count == now->level[level].count);
+    same = same && (unsure || state.current->level[level].count == now->level[level].count);
   }
   pin_unref(&state.current->pin);
   c->report->files += 2;
