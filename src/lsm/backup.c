@@ -183,7 +183,7 @@ INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_
   state.next_number = atomic_load(&l->next_number);
   mutex_unlock(&l->step_lock);
   mutex_lock(&l->state_lock);
-  state.log_min = l->log_number + 1; /* none of ours is in the backup */
+  state.log_min = wal_log_number(l->wal) + 1; /* none of ours is in the backup */
   mutex_unlock(&l->state_lock);
   STEP(backup_target(l, target, &root, &have));
   STEP(backup_begin(&c));

@@ -33,10 +33,6 @@ INTERNAL uint64_t lsm_new_number(lsm *l) {
   return atomic_fetch_add(&l->next_number, 1);
 }
 
-INTERNAL uint64_t lsm_last_seq(const lsm *l) {
-  return atomic_load(&l->last_seq);
-}
-
 /* ---- snapshots ---- */
 
 INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
@@ -306,7 +302,7 @@ static int lsm_close_cleanly(lsm *l) {
     edit e;
     edit_init(&e, l->env->alloc);
     e.has_clean_end = true;
-    e.clean_log = l->log_number;
+    e.clean_log = wal_log_number(l->wal);
     e.clean_end = wal_end(l->wal);
     rc = manifest_append(l->manifest, &e);
     edit_free(&e);

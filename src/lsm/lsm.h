@@ -80,6 +80,5 @@ INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_
 /* Copies the backup in `from` to a new database in `to`, verified. Both envs are locked by the caller. */
 INTERNAL int lsm_restore(env *from, env *to, varve_progress progress, void *context);
 INTERNAL void lsm_get_stats(lsm *l, varve_stats *stats);
-INTERNAL uint64_t lsm_last_seq(const lsm *l);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct view {
 typedef struct reader_slot {
   alignas(64) _Atomic(view *) held;
   atomic_uint_fast64_t gets; /* counted by the holder */
+  uint8_t finds[LEVELS];     /* the holder's: 0 .. 3, whether gets at a level found the key of late */
 } reader_slot;
 
 /* A log that holds writes of a memtable that is not flushed yet, or a spare file for the next log. */
@@ -89,7 +90,6 @@ struct lsm {
   wal_writer *wal;               /* [commit]; changed under state_lock too */
   uint64_t clean_end;            /* [open] the log ended here at the last clean close, 0 = did not */
   uint64_t active_log;           /* [commit] the log that the active memtable began with */
-  uint64_t log_number;           /* [commit] of wal */
   uint64_t unasked_commits;      /* [commit] since the clock was last asked (no thread) */
   atomic_uint_fast64_t dirty_us; /* when the first of them was made */
   atomic_bool sync_due;          /* there are commits that no sync has seen yet */

@@ -69,10 +69,9 @@ INTERNAL int lsm_rotate(lsm *l) {
   memtable *fresh = NULL;
   wal_writer *wal = NULL;
   int rc = VARVE_OK;
-  wal_header h = {.log = l->log_number + 1,
-                  .log_before = l->log_number,
-                  .end_before = wal_end(l->wal),
-                  .next_seq = atomic_load(&l->last_seq) + 1};
+  uint64_t log = wal_log_number(l->wal);
+  wal_header h = {
+      .log = log + 1, .log_before = log, .end_before = wal_end(l->wal), .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(memtable_create(&l->chunks.base, &fresh));
   STEP(write_new_log(l, &h, &wal));
   mutex_lock(&l->state_lock);
@@ -86,12 +85,12 @@ INTERNAL int lsm_rotate(lsm *l) {
     for (uint32_t i = v->immutable_count; i > 0; i--) l->memtable_log[i] = l->memtable_log[i - 1];
     l->memtable_log[0] = l->active_log;
     rc = wal_seal(l->wal); /* full: its map is memory that nobody needs */
-    l->logs[l->log_count++] = (old_log){l->wal, l->log_number, wal_file_number(l->wal), wal_allocated(l->wal), false};
+    l->logs[l->log_count++] = (old_log){l->wal, log, wal_file_number(l->wal), wal_allocated(l->wal), false};
     l->wal = wal;
     l->active = fresh;
     /* The full memtable goes to a table next, which makes its log's tail durable sooner than syncing both would. */
     if (l->thread_running) atomic_store(&l->sync_due, false);
-    l->log_number = l->active_log = h.log;
+    l->active_log = h.log;
     wal = NULL;
   }
   mutex_unlock(&l->state_lock);
@@ -154,7 +153,7 @@ INTERNAL int lsm_sync_logs(lsm *l) {
 INTERNAL int lsm_sync_header(lsm *l, uint64_t log) {
   mutex_lock(&l->sync_lock); /* the log is not closed meanwhile */
   mutex_lock(&l->state_lock);
-  wal_writer *wal = l->log_number == log ? l->wal : NULL;
+  wal_writer *wal = wal_log_number(l->wal) == log ? l->wal : NULL;
   for (uint32_t i = 0; i < l->log_count; i++) {
     if (l->logs[i].log == log) wal = l->logs[i].wal;
   }
@@ -168,7 +167,7 @@ INTERNAL int lsm_sync_header(lsm *l, uint64_t log) {
 static int write_sync_to(lsm *l, uint64_t log, uint64_t end) {
   mutex_lock(&l->sync_lock);
   mutex_lock(&l->state_lock);
-  bool done = log == l->log_number && !atomic_load(&l->names_unsynced) && wal_synced(l->wal) >= end;
+  bool done = log == wal_log_number(l->wal) && !atomic_load(&l->names_unsynced) && wal_synced(l->wal) >= end;
   for (uint32_t i = 0; done && i < l->log_count; i++) done = l->logs[i].synced;
   mutex_unlock(&l->state_lock);
   int rc = done ? lsm_check_failed(l) : write_sync_locked(l);
@@ -265,7 +264,7 @@ INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {
   if (b->count == 0) return strict ? lsm_sync_logs(l) : lsm_check_failed(l);
   mutex_lock(&l->commit_lock);
   int rc = write_commit(l, b);
-  uint64_t log = l->log_number, end = wal_end(l->wal);
+  uint64_t log = wal_log_number(l->wal), end = wal_end(l->wal);
   if (rc == VARVE_OK && !strict) rc = write_sync_in_time(l);
   mutex_unlock(&l->commit_lock);
   if (rc == VARVE_OK && strict) rc = write_sync_to(l, log, end);

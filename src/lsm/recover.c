@@ -322,7 +322,7 @@ static int recover_sync_log(lsm *l, uint64_t file_number) {
 static int recover_first_log(lsm *l, uint64_t log) {
   wal_header h = {.log = log, .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(wal_create(l->env, lsm_new_number(l), false, &h, 0, &l->wal));
-  l->log_number = l->active_log = log;
+  l->active_log = log;
   TRY(wal_sync_header(l->wal));
   return vfs_sync_dir(l->env->fs);
 }
@@ -339,7 +339,6 @@ static int recover_continue_logs(recovery *r) {
   const log_file *last = &r->logs[r->kept - 1];
   uint64_t synced = last->h.log == r->state.clean_log ? r->state.clean_end : 0;
   TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, synced, 0, &l->wal));
-  l->log_number = last->h.log;
   l->active_log = r->memtable_log[r->memtable_count - 1];
   return VARVE_OK;
 }
@@ -421,7 +420,7 @@ static int recover_existing(lsm *l) {
   STEP(manifest_open(l->env, l->root.manifest, r.manifest_end, r.manifest_torn, &l->manifest));
   STEP(recover_remove(&r));
   STEP(recover_continue_logs(&r));
-  l->clean_end = l->log_number == r.state.clean_log ? r.state.clean_end : 0;
+  l->clean_end = wal_log_number(l->wal) == r.state.clean_log ? r.state.clean_end : 0;
 out:
   recover_free(&r);
   return rc;

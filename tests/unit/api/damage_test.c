@@ -81,7 +81,7 @@ static void damage_layout_make(damage_layout *l, const char *name) {
   edit e;
   edit_init(&e, keep->alloc);
   e.has_clean_end = true;
-  e.clean_log = db->lsm->log_number;
+  e.clean_log = wal_log_number(db->lsm->wal);
   e.clean_end = wal_end(db->lsm->wal);
   TEST_OK(manifest_append(db->lsm->manifest, &e));
   edit_free(&e);

@@ -79,7 +79,7 @@ static void several_logs_are_replayed(void **state) {
     recover_make(&c, synced);
     varve_db *db = recover_open_case(&c);
     recover_check(db, LOGS * PER_LOG);
-    assert_int_equal(lsm_last_seq(db->lsm), (LOGS + 1) * PER_LOG);
+    assert_int_equal(bed_stats(db).sequence, (LOGS + 1) * PER_LOG);
     TEST_OK(varve_compact(db, NULL, NULL));
     recover_check(db, LOGS * PER_LOG);
     TEST_OK(varve_verify(db, NULL, NULL, NULL));
