@@ -61,14 +61,6 @@ INTERNAL bool read_u32(reader *r, uint32_t *v) {
   return true;
 }
 
-INTERNAL bool read_u64(reader *r, uint64_t *v) {
-  ASSERT_SLOW(r->at <= r->end);
-  if (reader_left(r) < 8) return false;
-  *v = get_u64(r->at);
-  r->at += 8;
-  return true;
-}
-
 INTERNAL bool read_varint64(reader *r, uint64_t *v) {
   ASSERT_SLOW(r->at <= r->end);
   const uint8_t *p = r->at;

@@ -81,7 +81,6 @@ static inline size_t reader_left(const reader *r) {
 }
 INTERNAL bool read_u8(reader *r, uint8_t *v);
 INTERNAL bool read_u32(reader *r, uint32_t *v);
-INTERNAL bool read_u64(reader *r, uint64_t *v);
 INTERNAL bool read_varint32(reader *r, uint32_t *v);
 INTERNAL bool read_varint64(reader *r, uint64_t *v);
 INTERNAL bool read_bytes(reader *r, size_t size, slice *s);     /* borrowed from the reader's bytes */

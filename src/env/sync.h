@@ -28,7 +28,6 @@ typedef struct thread {
 INTERNAL void mutex_init(mutex *m);
 INTERNAL void mutex_destroy(mutex *m);
 INTERNAL void mutex_lock(mutex *m);
-INTERNAL bool mutex_try_lock(mutex *m);
 INTERNAL void mutex_unlock(mutex *m);
 
 INTERNAL void cond_init(cond *c);

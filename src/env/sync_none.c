@@ -19,12 +19,6 @@ INTERNAL void mutex_lock(mutex *m) {
   m->held = true;
 }
 
-INTERNAL bool mutex_try_lock(mutex *m) {
-  if (m->held) return false;
-  m->held = true;
-  return true;
-}
-
 INTERNAL void mutex_unlock(mutex *m) {
   ASSERT(m->held);
   m->held = false;

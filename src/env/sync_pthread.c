@@ -42,12 +42,6 @@ INTERNAL void mutex_lock(mutex *m) {
   ASSERT(rc == 0);
 }
 
-INTERNAL bool mutex_try_lock(mutex *m) {
-  int rc = pthread_mutex_trylock(m);
-  ASSERT(rc == 0 || rc == EBUSY);
-  return rc == 0;
-}
-
 INTERNAL void mutex_unlock(mutex *m) {
   int rc = pthread_mutex_unlock(m);
   ASSERT(rc == 0);

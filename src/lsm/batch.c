@@ -73,17 +73,6 @@ INTERNAL int batch_delete_range(batch *b, slice begin, slice end) {
   return batch_push(b, KIND_RANGE_DELETE, slice_make(NULL, 0), begin, &end);
 }
 
-INTERNAL int batch_append(batch *b, const batch *other) {
-  size_t size = other->ops.size;
-  uint32_t count = other->count;
-  ASSERT((size == 0) == (count == 0));
-  if (size == 0) return VARVE_OK;
-  TRY(batch_make_room(b, size));
-  batch_push_bytes(b, slice_make(other->ops.data, size)); /* b may be other: its bytes are looked up after they moved */
-  b->count += count;
-  return VARVE_OK;
-}
-
 INTERNAL int batch_read(reader *r, batch_op *op) {
   if (reader_left(r) == 0) return 0;
   reader ahead = *r;

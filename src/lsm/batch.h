@@ -29,7 +29,6 @@ static inline void batch_clear(batch *b) {
 INTERNAL int batch_put(batch *b, slice prefix, slice key, slice value);
 INTERNAL int batch_delete(batch *b, slice prefix, slice key);
 INTERNAL int batch_delete_range(batch *b, slice begin, slice end); /* inner keys; begin < end */
-INTERNAL int batch_append(batch *b, const batch *other);
 
 typedef struct batch_op {
   entry_kind kind;

@@ -332,10 +332,6 @@ out:
   return rc;
 }
 
-INTERNAL uint64_t manifest_number(const manifest *m) {
-  return m->number;
-}
-
 INTERNAL uint64_t manifest_size(const manifest *m) {
   return m->end;
 }

@@ -36,7 +36,6 @@ INTERNAL int manifest_create(env *e, const super *s, uint64_t number, const mani
 INTERNAL int manifest_open(env *e, uint64_t number, uint64_t end, bool torn, manifest **m);
 /* Appends and syncs one edit. */
 INTERNAL int manifest_append(manifest *m, const edit *e);
-INTERNAL uint64_t manifest_number(const manifest *m);
 INTERNAL uint64_t manifest_size(const manifest *m);
 /* True when it has grown past 4 times what the state alone takes (and MANIFEST_REWRITE_BYTES_MIN). */
 INTERNAL bool manifest_wants_rewrite(const manifest *m);

@@ -97,15 +97,4 @@ INTERNAL bool memtable_get(const memtable *mt, slice key, uint64_t seq_max, uint
   return false;
 }
 
-INTERNAL bool memtable_bounds(const memtable *mt, slice *smallest, slice *largest) {
-  memtree_view view;
-  if (!memtree_view_find(mt, slice_make(NULL, 0), MEMTREE_LAST, &view)) return false;
-  ASSERT(view.count > 0);
-  *largest = mem_entry_key(mem_entry_at(mt, view.refs[view.count - 1]));
-  bool found = memtree_view_find(mt, slice_make(NULL, 0), MEMTREE_KEY, &view);
-  ASSERT(found && view.count > 0);
-  *smallest = mem_entry_key(mem_entry_at(mt, view.refs[0]));
-  return true;
-}
-
 #undef MEMTABLE_ENTRY_BYTES

@@ -46,9 +46,6 @@ INTERNAL bool memtable_covering(const memtable *mt, slice key, uint64_t seq_max,
 /* All range tombstones fragmented (NULL when there are none), for a flush of a memtable that is no longer written. Owned by the caller. */
 INTERNAL int memtable_range_set(const memtable *mt, allocator *alloc, rangedel_set **set);
 
-/* Smallest and largest key of the tree; false when it is empty. */
-INTERNAL bool memtable_bounds(const memtable *mt, slice *smallest, slice *largest);
-
 /* An iterator over all point versions. Holds a pin. It may not see versions added after it was positioned (those have
  * sequences that its user does not want), but it never misses one that was there. */
 INTERNAL int memtable_iter_open(memtable *mt, allocator *alloc, iter **it);

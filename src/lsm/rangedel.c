@@ -255,15 +255,10 @@ INTERNAL const range_tombstone *rangedel_find(const rangedel_set *set, slice key
   return &set->fragments[low];
 }
 
-INTERNAL int rangedel_encode(const rangedel_set *set, buf *out) {
-  size_t count = set == NULL ? 0 : set->count;
-  TRY(buf_append_varint(out, count));
-  for (size_t i = 0; i < count; i++) {
-    TRY(buf_append_slice(out, set->fragments[i].begin));
-    TRY(buf_append_slice(out, set->fragments[i].end));
-    TRY(buf_append_varint(out, set->fragments[i].seq));
-  }
-  return VARVE_OK;
+INTERNAL int rangedel_append(const range_tombstone *f, buf *out) {
+  TRY(buf_append_slice(out, f->begin));
+  TRY(buf_append_slice(out, f->end));
+  return buf_append_varint(out, f->seq);
 }
 
 static bool rangedel_follows(const range_tombstone *before, const range_tombstone *f) {

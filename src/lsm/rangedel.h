@@ -38,7 +38,8 @@ INTERNAL size_t rangedel_memory(const rangedel_set *set);
 /* The newest fragment with begin <= key < end and seq <= seq_max, or NULL. set may be NULL. */
 INTERNAL const range_tombstone *rangedel_find(const rangedel_set *set, slice key, uint64_t seq_max);
 
-INTERNAL int rangedel_encode(const rangedel_set *set, buf *out);
+/* Adds one fragment to an encoded section, in which the caller has put the count before. */
+INTERNAL int rangedel_append(const range_tombstone *f, buf *out);
 /* Hostile bytes: CORRUPT (no message) unless they are the encoding of a well-formed set. */
 INTERNAL int rangedel_decode(allocator *alloc, slice bytes, rangedel_set **set);
 

@@ -46,7 +46,6 @@ INTERNAL int sst_writer_add(sst_writer *w, slice key, uint64_t trailer, slice va
  * points. */
 INTERNAL int sst_writer_add_range(sst_writer *w, slice begin, slice end, uint64_t seq);
 INTERNAL uint64_t sst_writer_size(const sst_writer *w); /* file bytes so far, the open block estimated */
-INTERNAL uint64_t sst_writer_entries(const sst_writer *w);
 /* Writes the rest and syncs the file (its name is the caller's: sync_dir). */
 INTERNAL int sst_writer_finish(sst_writer *w, sst_summary *summary);
 /* Closes; removes the file unless it was finished. NULL is allowed. */
@@ -71,9 +70,10 @@ INTERNAL void table_close(table *t); /* NULL is allowed */
 /* The newest version of key with sequence <= seq_max: OK, NOTFOUND, or a failure. `hash` = key_hash(key). Point
  * versions only. */
 INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
+/* The same, for a key that is expected to be there: the block is on its way to the processor while the filter is asked. */
+INTERNAL int table_get_expected(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
 
 INTERNAL const rangedel_set *table_range_set(const table *t); /* NULL when there are none */
-INTERNAL size_t table_memory(const table *t);                 /* not mapped: charged to the cache */
 INTERNAL bool table_mapped(const table *t);
 INTERNAL void table_summary(const table *t, sst_summary *summary); /* borrowed from the table */
 

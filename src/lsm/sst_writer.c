@@ -194,9 +194,8 @@ INTERNAL int sst_writer_add_range(sst_writer *w, slice begin, slice end, uint64_
   } else {
     STEP(buf_set(&w->smallest, begin));
   }
-  STEP(buf_append_slice(&w->ranges, begin));
-  STEP(buf_append_slice(&w->ranges, end));
-  STEP(buf_append_varint(&w->ranges, seq));
+  range_tombstone fragment = {begin, end, seq};
+  STEP(rangedel_append(&fragment, &w->ranges));
   STEP(buf_set(&w->range_begin, begin));
   STEP(buf_set(&w->range_end, end));
   w->range_seq = seq;
@@ -209,10 +208,6 @@ out:
 
 INTERNAL uint64_t sst_writer_size(const sst_writer *w) {
   return sst_writer_offset(w) + w->ranges.size + (w->block.count == 0 ? 0 : block_builder_size(&w->block));
-}
-
-INTERNAL uint64_t sst_writer_entries(const sst_writer *w) {
-  return w->summary.entries;
 }
 
 /* The bounds of points and range tombstones together. */

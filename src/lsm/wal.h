@@ -99,7 +99,6 @@ INTERNAL int wal_reader_next(wal_reader *r, wal_frame *frame);
 
 INTERNAL uint64_t wal_reader_end(const wal_reader *r);    /* end of the valid prefix so far */
 INTERNAL uint64_t wal_reader_synced(const wal_reader *r); /* largest `synced` seen in valid frames (0 = none) */
-INTERNAL bool wal_reader_torn(const wal_reader *r);       /* after DONE: bytes other than zeros follow the prefix */
 INTERNAL void wal_reader_close(wal_reader *r);            /* NULL is allowed */
 
 #endif

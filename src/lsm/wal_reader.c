@@ -33,7 +33,7 @@ struct wal_reader {
   size_t window_capacity, window_size;
   uint64_t window_at;
   uint64_t end, next_seq, synced;
-  bool torn, done;
+  bool done;
 };
 
 static const char *wal_reader_name(const wal_reader *r) {
@@ -154,8 +154,7 @@ static int wal_look_ahead(wal_reader *r, wal_look *look, uint64_t at) {
 static int wal_reader_finish(wal_reader *r, const char *reason) {
   uint64_t at;
   TRY(wal_reader_skip_zeros(r, r->end, &at));
-  r->torn = at < r->size;
-  if (r->torn) {
+  if (at < r->size) { /* what follows the prefix is not only zeros */
     wal_look look = {r->end, r->next_seq, 0, false};
     TRY(wal_look_ahead(r, &look, MAX(at, r->end + WAL_UNIT)));
     if (look.found) {
@@ -287,10 +286,6 @@ INTERNAL uint64_t wal_reader_end(const wal_reader *r) {
 
 INTERNAL uint64_t wal_reader_synced(const wal_reader *r) {
   return r->synced;
-}
-
-INTERNAL bool wal_reader_torn(const wal_reader *r) {
-  return r->torn;
 }
 
 INTERNAL void wal_reader_close(wal_reader *r) {

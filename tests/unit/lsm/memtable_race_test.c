@@ -23,7 +23,6 @@ static void race_hook(void);
 #define memtable_get           raced_get
 #define memtable_covering      raced_covering
 #define memtable_range_set     raced_range_set
-#define memtable_bounds        raced_bounds
 #define memtable_iter_open     raced_iter_open
 #define memtree_insert         raced_tree_insert
 #define memtree_growth         raced_tree_growth

@@ -251,10 +251,6 @@ static void check_gets(rng *r, const memtable *mt, const model *m, key_maker mak
     assert_int_equal(trailer, m->list[at].trailer);
     check_value(trailer, value);
   }
-  slice smallest, largest;
-  assert_true(memtable_bounds(mt, &smallest, &largest));
-  assert_true(slice_equal(smallest, m->list[0].key));
-  assert_true(slice_equal(largest, m->list[m->count - 1].key));
   assert_int_equal(memtable_entries(mt), m->count);
 }
 
@@ -303,10 +299,9 @@ static void an_empty_one_has_nothing(void **state) {
   TEST_OK(memtable_create(&a.base, &mt));
   TEST_OK(memtable_iter_open(mt, &a.base, &it));
   uint64_t trailer;
-  slice s, s2;
+  slice s;
   range_tombstone t;
   assert_false(memtable_get(mt, text("a"), SEQ_MAX, &trailer, &s));
-  assert_false(memtable_bounds(mt, &s, &s2));
   assert_false(memtable_covering(mt, text("a"), SEQ_MAX, &t));
   assert_int_equal(memtable_bytes(mt), 0);
   assert_int_equal(memtable_entries(mt), 0);

@@ -83,12 +83,11 @@ static void killed(bool posix, bool mapped) {
       memcpy(mix, before.data, MIN(before.size, after.size));
       memcpy(mix + last->offset, after.data + last->offset, m);
       size_t count;
-      bool torn;
       for (int whole = 0; whole < 2; whole++) {
         if (whole == 0 && m >= 8) memcpy(mix + last->offset, before.data + last->offset, 8);
         if (whole == 1) memcpy(mix + last->offset, after.data + last->offset, m);
         put_image(&b.e, 2, mix, after.size);
-        TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_DONE);
+        TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_DONE);
         assert_in_range(count, l.count - 1, whole == 0 ? l.count - 1 : l.count);
       }
     }
@@ -180,8 +179,7 @@ static void test_recycled(void **state) {
       }
       TEST_OK(wal_close(w));
       size_t count;
-      bool torn;
-      TEST_RC(read_frames(&b.e, 1, &l, &count, &torn), VARVE_DONE);
+      TEST_RC(read_frames(&b.e, 1, &l, &count), VARVE_DONE);
       assert_int_equal(count, l.count);
     }
     want_free(&l);
@@ -228,8 +226,8 @@ static void test_recycling_torn(void **state) {
 /* What reading must say when the bytes at `at` are wrong. */
 static void expect_damage(env *e, uint64_t number, const want_log *l, size_t at) {
   size_t count, bad = 0;
-  bool torn, proven = false, harmless = true;
-  int rc = read_frames(e, number, l, &count, &torn);
+  bool proven = false, harmless = true;
+  int rc = read_frames(e, number, l, &count);
   if (at < WAL_HEADER_SIZE) {
     TEST_RC(rc, VARVE_CORRUPT);
     assert_non_null(strstr(status_message(), ".wal is damaged at offset 0: "));
@@ -287,7 +285,6 @@ static void test_every_length(void **state) {
   uint8_t *copy = malloc(i.size);
   for (size_t cut = 0; cut <= i.size; cut++) {
     size_t whole = 0, count;
-    bool torn;
     while (whole < l.count && l.frames[whole].offset + WAL_FRAME_HEADER_SIZE + l.frames[whole].size <= cut) whole++;
     for (int tail = 0; tail < 3; tail++) { /* nothing, zeros, garbage behind the cut */
       memcpy(copy, i.data, cut);
@@ -295,7 +292,7 @@ static void test_every_length(void **state) {
       if (tail == 2) test_fill(&b.r, copy + cut, i.size - cut);
       if (tail > 0 && cut < WAL_HEADER_SIZE) continue;
       put_image(&b.e, 2, copy, tail == 0 ? cut : i.size);
-      TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_DONE);
+      TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_DONE);
       assert_in_range(count, MIN(whole, l.count), l.count); /* zeros may be what was cut */
       if (tail == 0) assert_int_equal(count, whole);
     }
@@ -312,7 +309,6 @@ static void test_broken_header(void **state) {
   bed b;
   static want_log l;
   size_t count;
-  bool torn;
   for (int mapped = 0; mapped < 2; mapped++) {
     bed_open(&b, "broken_header", false, mapped != 0);
     image i = damage_log(&b, &l, 12);
@@ -321,30 +317,30 @@ static void test_broken_header(void **state) {
     memset(i.data + 16, 0xee, 8);
     memset(i.data + WAL_HEADER_SIZE, 0, 40); /* and the first frame is gone, too */
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_CORRUPT);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_CORRUPT);
     assert_non_null(strstr(status_message(), "its header is broken, but frames of a log that was synced are there"));
     memset(i.data, 0, WAL_HEADER_SIZE);
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_DONE);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_DONE);
     test_fill(&b.r, i.data, WAL_HEADER_SIZE);
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_DONE);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_DONE);
     memcpy(i.data, header, sizeof header);
     put_u32(i.data + 8, FORMAT_VERSION + 1); /* a newer one, with and without a checksum where ours is */
     put_u64(i.data + 56, xxh64(i.data, 56, 0));
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_NEWER_FORMAT);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_NEWER_FORMAT);
     put_u64(i.data + 56, 0);
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_NEWER_FORMAT);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_NEWER_FORMAT);
     memset(i.data, 0, i.size);
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_DONE);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_DONE);
     memcpy(i.data, header, sizeof header);
     put_u64(i.data + 40, SEQ_MAX + 1); /* a header with a checksum that makes no sense */
     put_u64(i.data + 56, xxh64(i.data, 56, 0));
     put_image(&b.e, 2, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 2, &l, &count, &torn), VARVE_CORRUPT);
+    TEST_RC(read_frames(&b.e, 2, &l, &count), VARVE_CORRUPT);
     free(i.data);
     want_free(&l);
     bed_close(&b);
@@ -365,7 +361,6 @@ static void test_power_cut(void **state) {
     wal_writer *w = create_log(&b.e, number, &l, 0);
     uint64_t synced = 0;
     size_t safe = 0, count;
-    bool torn;
     image durable = {NULL, 0};
     uint32_t frames = 5 + rng_below(&b.r, 60), percent = rng_below(&b.r, 101);
     TEST_OK(wal_sync(w));
@@ -391,12 +386,12 @@ static void test_power_cut(void **state) {
       sectors_lost++;
     }
     put_image(&b.e, 1, i.data, i.size);
-    TEST_RC(read_frames(&b.e, 1, &l, &count, &torn), VARVE_DONE);
+    TEST_RC(read_frames(&b.e, 1, &l, &count), VARVE_DONE);
     assert_in_range(count, safe, l.count);
     size_t victim = rng_below(&b.r, (uint32_t)safe), before = 0;
     i.data[l.frames[victim].offset + rng_below(&b.r, WAL_FRAME_HEADER_SIZE + l.frames[victim].size)] ^= 0x10;
     put_image(&b.e, 1, i.data, i.size);
-    int rc = read_frames(&b.e, 1, &l, &before, &torn);
+    int rc = read_frames(&b.e, 1, &l, &before);
     assert_int_equal(before, victim);
     if (rc == VARVE_CORRUPT) rot_seen++;
     for (size_t k = victim + 1; k < count; k++) {
