@@ -50,6 +50,14 @@ foreach(file IN LISTS varve_test_files)
     ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1;TSAN_OPTIONS=halt_on_error=1")
 endforeach()
 
+# The random histories as a plain program, whose counts tests/js/model_wasm.test.js compares with WebAssembly's.
+if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
+  add_executable(model_main ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
+  target_link_libraries(model_main PRIVATE varve_test_support)
+  add_test(NAME model_main COMMAND model_main 20 1 :memory:)
+  set_tests_properties(model_main PROPERTIES LABELS model TIMEOUT 600)
+endif()
+
 # What a user does: look at the exports, use the amalgamation, use an installed tree. Each is one CMake script.
 if(NOT VARVE_SANITIZE AND NOT VARVE_TINY AND EXISTS ${PROJECT_SOURCE_DIR}/examples/hello.c)
   find_program(VARVE_NODE NAMES node nodejs)

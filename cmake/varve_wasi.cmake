@@ -25,3 +25,23 @@ if(varve_wasi_cli)
     DEPENDS ${varve_inputs} ${varve_wasi_cli} COMMENT "Building varve.wasm (WASI)" VERBATIM)
   add_custom_target(varve_wasi ALL DEPENDS ${PROJECT_BINARY_DIR}/varve.wasm)
 endif()
+
+# The random histories of tests/model, for tests/js/model_wasm.test.js: with the constants of a release, and shrunken ones.
+if(VARVE_TESTS AND EXISTS ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
+  set(varve_model_sources ${PROJECT_SOURCE_DIR}/tests/model/model_main.c ${PROJECT_SOURCE_DIR}/tests/support/model.c)
+  foreach(kind model_main model_main_tiny)
+    set(varve_model_flags "")
+    if(kind STREQUAL "model_main_tiny")
+      set(varve_model_flags -DVARVE_TINY)
+    endif()
+    add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/${kind}.wasm
+      COMMAND ${VARVE_WASI_CLANG} --target=wasm32-wasi --sysroot=${VARVE_WASI_SYSROOT}
+        -std=c11 -Wall -Wextra -Wconversion ${varve_wasi_flags} ${varve_model_flags} -fvisibility=hidden -mbulk-memory
+        -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/tests
+        -Wl,-z,stack-size=1048576 -o ${PROJECT_BINARY_DIR}/${kind}.wasm
+        ${PROJECT_SOURCE_DIR}/src/varve_all.c ${varve_model_sources}
+      DEPENDS ${varve_inputs} ${varve_model_sources} ${PROJECT_SOURCE_DIR}/tests/support/model.h
+      COMMENT "Building ${kind}.wasm (WASI)" VERBATIM)
+    add_custom_target(varve_wasi_${kind} ALL DEPENDS ${PROJECT_BINARY_DIR}/${kind}.wasm)
+  endforeach()
+endif()
