@@ -16,7 +16,9 @@ const LAYERS = ['base', 'env', 'lsm', 'txn', 'index', 'sql', 'api']
  * @param {string} layer
  */
 const looksInside = (path, layer) =>
-  path.startsWith(`tests/unit/${layer}/`) || /^tests\/(unit\/api|bug|golden)\//.test(path) || path === 'tools/varve_dump.c'
+  path.startsWith(`tests/unit/${layer}/`) ||
+  /^tests\/(unit\/api|bug|golden)\//.test(path) ||
+  path === 'tools/varve_dump.c'
 
 const FUNCTION_LINES = 70
 
