@@ -48,6 +48,11 @@ INTERNAL int filter_build(const uint64_t *hashes, size_t count, uint32_t bits_pe
   return VARVE_OK;
 }
 
+INTERNAL void filter_prefetch(slice filter, uint64_t hash) {
+  if (filter.size < FILTER_LINE) return;
+  __builtin_prefetch((const uint8_t *)filter.data + filter_line(hash, filter.size / FILTER_LINE));
+}
+
 INTERNAL bool filter_may_contain(slice filter, uint32_t bits_per_key, uint64_t hash) {
   ASSERT_SLOW(filter.size % FILTER_LINE == 0);
   if (filter.size < FILTER_LINE) return true;

@@ -20,6 +20,8 @@ static inline uint64_t key_hash(slice key) {
 
 /* Appends the filter of `count` hashes. bits_per_key 1 = none (nothing appended). */
 INTERNAL int filter_build(const uint64_t *hashes, size_t count, uint32_t bits_per_key, buf *out);
+/* Asks for the line that the next call will look at. */
+INTERNAL void filter_prefetch(slice filter, uint64_t hash);
 /* False = the key is not there. An empty filter says true. */
 INTERNAL bool filter_may_contain(slice filter, uint32_t bits_per_key, uint64_t hash);
 

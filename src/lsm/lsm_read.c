@@ -5,8 +5,12 @@
  */
 #include "lsm/lsm_int.h"
 
+#define LOOKUP_FINDS_MAX    3u
+#define LOOKUP_FINDS_EXPECT 2u
+
 typedef struct lookup {
   lsm *lsm;
+  uint8_t *finds; /* of the slot */
   slice key;
   uint64_t seq, hash;
   uint64_t cover; /* newest range tombstone over the key so far, 0 = none */
@@ -30,14 +34,24 @@ static int lookup_memtable(lookup *k, const memtable *mt) {
   return lookup_outcome(k, trailer);
 }
 
-static int lookup_table(lookup *k, table_meta *meta) {
+/* As a processor predicts a branch: keys that were there of late are expected to be there. */
+static inline int lookup_predicted(lookup *k, table *t, uint32_t level) {
+  uint8_t finds = k->finds[level];
+  int rc = finds >= LOOKUP_FINDS_EXPECT ? table_get_expected(t, k->key, k->hash, k->seq, &k->found)
+                                        : table_get(t, k->key, k->hash, k->seq, &k->found);
+  if (rc == VARVE_OK && finds < LOOKUP_FINDS_MAX) k->finds[level] = (uint8_t)(finds + 1);
+  if (rc == VARVE_NOTFOUND && finds > 0) k->finds[level] = (uint8_t)(finds - 1);
+  return rc;
+}
+
+static int lookup_table(lookup *k, table_meta *meta, uint32_t level) {
   table *t;
   TRY(table_cache_get(k->lsm, meta, &t));
   if (UNLIKELY(meta->range_tombstones > 0)) {
     const range_tombstone *range = rangedel_find(table_range_set(t), k->key, k->seq);
     if (range != NULL) k->cover = MAX(k->cover, range->seq);
   }
-  int rc = table_get(t, k->key, k->hash, k->seq, &k->found);
+  int rc = lookup_predicted(k, t, level);
   if (rc < 0) return rc;
   if (rc == VARVE_NOTFOUND) return k->cover > 0 ? VARVE_NOTFOUND : VARVE_DONE;
   rc = lookup_outcome(k, k->found.trailer);
@@ -53,7 +67,7 @@ static int lookup_version(lookup *k, const version *v) {
   for (uint32_t i = 0; i < v->level[0].count; i++) {
     table_meta *meta = v->level[0].tables[i];
     if (table_meta_compare(meta, k->key) != 0) continue;
-    int rc = lookup_table(k, meta);
+    int rc = lookup_table(k, meta, 0);
     if (rc != VARVE_DONE) return rc;
   }
   for (uint32_t level = 1; level < LEVELS; level++) {
@@ -61,7 +75,7 @@ static int lookup_version(lookup *k, const version *v) {
     if (here->count == 0) continue;
     uint32_t i = version_find(here, k->key);
     if (i == here->count || table_meta_compare(here->tables[i], k->key) != 0) continue;
-    int rc = lookup_table(k, here->tables[i]);
+    int rc = lookup_table(k, here->tables[i], level);
     if (rc != VARVE_DONE) return rc;
   }
   return VARVE_NOTFOUND;
@@ -79,7 +93,7 @@ INTERNAL int lsm_get(lsm *l, slice key, uint64_t seq_max, lsm_value *value) {
   view *v = view_enter(l, &slot);
   uint64_t gets = atomic_load_explicit(&slot->gets, memory_order_relaxed);
   atomic_store_explicit(&slot->gets, gets + 1, memory_order_relaxed);
-  lookup k = {.lsm = l, .key = key};
+  lookup k = {.lsm = l, .finds = slot->finds, .key = key};
   /* After the view: view.c, invariant 3. */
   k.seq = MIN(seq_max, atomic_load_explicit(&l->last_seq, memory_order_acquire));
   int rc = lookup_view(&k, v);
@@ -93,3 +107,6 @@ INTERNAL int lsm_get(lsm *l, slice key, uint64_t seq_max, lsm_value *value) {
   view_leave(slot);
   return rc;
 }
+
+#undef LOOKUP_FINDS_MAX
+#undef LOOKUP_FINDS_EXPECT

@@ -226,23 +226,22 @@ out:
 
 /* ---- point lookup ---- */
 
-/* The lines of a mapped block that a search reads, all asked for at once. */
+/* The lines of a mapped block that a search reads, all asked for at once, and the page of its end. */
 static inline void table_prefetch(const table *t, uint32_t i) {
   if (t->map == NULL) return;
   const uint8_t *at = t->map + sst_index_offset(&t->index, i);
   for (size_t line = 0; line < 4; line++) __builtin_prefetch(at + line * 64);
+  __builtin_prefetch(t->map + sst_index_offset(&t->index, i + 1) - 1);
 }
 
-INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result) {
-  result->block = NULL;
-  if (!filter_may_contain(t->filter, t->bloom_bits, hash)) return VARVE_NOTFOUND;
+/* The version in block i, where the index puts it, or after it. */
+static inline int table_find(table *t, uint32_t i, slice key, uint64_t seq_max, table_get_result *result) {
   uint64_t trailer = seq_max << 8 | 0xff;
   /* A block may end with newer versions of the key: the one that is asked for then begins the next block. */
-  for (uint32_t i = sst_index_seek(&t->index, key); i < t->index.count; i++) {
+  for (; i < t->index.count; i++) {
     block b;
     cache_block *held;
     bool found;
-    table_prefetch(t, i);
     TRY(table_block(t, i, &b, &held));
     uint32_t at = block_find(&b, key, trailer, &found, &result->value);
     if (LIKELY(found)) {
@@ -258,6 +257,23 @@ INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, tab
     if (at < count) break;
   }
   return VARVE_NOTFOUND;
+}
+
+INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result) {
+  result->block = NULL;
+  if (!filter_may_contain(t->filter, t->bloom_bits, hash)) return VARVE_NOTFOUND;
+  uint32_t i = sst_index_seek(&t->index, key);
+  if (i < t->index.count) table_prefetch(t, i);
+  return table_find(t, i, key, seq_max, result);
+}
+
+INTERNAL int table_get_expected(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result) {
+  result->block = NULL;
+  filter_prefetch(t->filter, hash);
+  uint32_t i = sst_index_seek(&t->index, key);
+  if (i < t->index.count) table_prefetch(t, i);
+  if (!filter_may_contain(t->filter, t->bloom_bits, hash)) return VARVE_NOTFOUND;
+  return table_find(t, i, key, seq_max, result);
 }
 
 /* ---- what it knows of itself ---- */
