@@ -9,7 +9,8 @@ find_library(VARVE_XXHASH_LIBRARY xxhash)
 
 file(GLOB_RECURSE varve_test_files CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/tests/unit/*_test.c ${PROJECT_SOURCE_DIR}/tests/contract/*_test.c
-  ${PROJECT_SOURCE_DIR}/tests/model/*_test.c ${PROJECT_SOURCE_DIR}/tests/bug/*_test.c)
+  ${PROJECT_SOURCE_DIR}/tests/model/*_test.c ${PROJECT_SOURCE_DIR}/tests/bug/*_test.c
+  ${PROJECT_SOURCE_DIR}/tests/golden/*_test.c)
 file(GLOB varve_support_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
 
 if(NOT VARVE_CMOCKA_INCLUDE OR NOT VARVE_CMOCKA_LIBRARY)
@@ -56,6 +57,13 @@ if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
   target_link_libraries(model_main PRIVATE varve_test_support)
   add_test(NAME model_main COMMAND model_main 20 1 :memory:)
   set_tests_properties(model_main PROPERTIES LABELS model TIMEOUT 600)
+endif()
+
+# Makes tests/golden/v<format version>; run by hand, once for each version of the format.
+if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)
+  add_executable(make_golden EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)
+  target_include_directories(make_golden PRIVATE ${PROJECT_SOURCE_DIR}/tests/golden)
+  target_link_libraries(make_golden PRIVATE varve_test_support)
 endif()
 
 # What a user does: look at the exports, use the amalgamation, use an installed tree. Each is one CMake script.
