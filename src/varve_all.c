@@ -35,6 +35,7 @@
 
 #include "env/vfs.c"
 #include "env/vfs_mem.c"
+#include "env/env.c"
 #if defined(__EMSCRIPTEN__)
 #include "env/sync_none.c"
 #include "env/vfs_host.c"

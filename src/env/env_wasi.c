@@ -45,33 +45,15 @@ static uint64_t wasi_memory_total(env *self) {
   return 0;
 }
 
-INTERNAL int env_open(allocator *alloc, const char *path, uint32_t flags, env **out) {
-  vfs *fs = NULL;
-  *out = NULL;
-  env *self = MEM_NEW(alloc, env);
-  if (self == NULL) return mem_fail(sizeof(*self), "the environment");
-  int rc = strcmp(path, ":memory:") == 0 ? vfs_mem_open(alloc, &fs) : vfs_wasi_open(alloc, path, flags, &fs);
-  if (rc < 0) {
-    MEM_DELETE(alloc, self);
-    return rc;
-  }
-  ASSERT(fs != NULL);
-  self->fs = fs;
-  self->alloc = alloc;
-  self->now_us = wasi_now_us;
-  self->random = wasi_random;
-  self->memory_total = wasi_memory_total;
-  self->threads = false;
-  *out = self;
-  return VARVE_OK;
+INTERNAL int env_target_place(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
+  return vfs_wasi_open(alloc, path, flags, fs);
 }
 
-INTERNAL int env_close(env *e) {
-  if (e == NULL) return VARVE_OK;
-  allocator *alloc = e->alloc;
-  int rc = vfs_close_fs(e->fs);
-  MEM_DELETE(alloc, e);
-  return rc;
+INTERNAL void env_target_init(env *e) {
+  e->now_us = wasi_now_us;
+  e->random = wasi_random;
+  e->memory_total = wasi_memory_total;
+  e->threads = false;
 }
 
 #undef WASI_ENTROPY_MAX

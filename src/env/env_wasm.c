@@ -9,17 +9,11 @@ WASM_IMPORT("now_us") extern double host_now_us(void);
 WASM_IMPORT("random") extern void host_random(void *data, size_t size);
 WASM_IMPORT("memory") extern double host_memory(void);
 
-typedef struct wasm_env {
-  env base;
-  uint64_t last_us; /* the clock of a host may step back; ours does not */
-} wasm_env;
-
 static uint64_t wasm_env_now_us(env *self) {
-  wasm_env *e = CONTAINER_OF(self, wasm_env, base);
   double now = host_now_us();
   ASSERT(now >= 0);
-  if ((uint64_t)now > e->last_us) e->last_us = (uint64_t)now;
-  return e->last_us;
+  if ((uint64_t)now > self->last_us) self->last_us = (uint64_t)now;
+  return self->last_us;
 }
 
 static void wasm_env_random(env *self, void *data, size_t size) {
@@ -33,36 +27,15 @@ static uint64_t wasm_env_memory(env *self) {
   return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-INTERNAL int env_open(allocator *alloc, const char *path, uint32_t flags, env **out) {
-  *out = NULL;
-  vfs *fs = NULL;
-  if (strcmp(path, ":memory:") == 0) {
-    TRY(vfs_mem_open(alloc, &fs));
-  } else {
-    TRY(vfs_host_open(alloc, path, flags, &fs));
-  }
-  ASSERT(fs != NULL);
-  wasm_env *e = MEM_NEW(alloc, wasm_env);
-  if (e == NULL) {
-    (void)vfs_close_fs(fs);
-    return mem_fail(sizeof *e, "the environment");
-  }
-  e->base.fs = fs;
-  e->base.alloc = alloc;
-  e->base.now_us = wasm_env_now_us;
-  e->base.random = wasm_env_random;
-  e->base.memory_total = wasm_env_memory;
-  e->base.threads = false;
-  *out = &e->base;
-  return VARVE_OK;
+INTERNAL int env_target_place(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
+  return vfs_host_open(alloc, path, flags, fs);
 }
 
-INTERNAL int env_close(env *e) {
-  if (e == NULL) return VARVE_OK;
-  allocator *alloc = e->alloc;
-  int rc = vfs_close_fs(e->fs);
-  MEM_DELETE(alloc, CONTAINER_OF(e, wasm_env, base));
-  return rc;
+INTERNAL void env_target_init(env *e) {
+  e->now_us = wasm_env_now_us;
+  e->random = wasm_env_random;
+  e->memory_total = wasm_env_memory;
+  e->threads = false;
 }
 
 #undef WASM_IMPORT
