@@ -26,6 +26,7 @@ struct user_iter {
   iter *in; /* NULL = nothing in range */
   uint64_t seq;
   buf lower, upper;
+  uint64_t lower_head, upper_head; /* of the bounds: mostly they tell */
   buf saved_key, saved_value;
   slice key, value;
   int status;
@@ -137,6 +138,8 @@ INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter *
   u->seq = MIN(options->seq_max, atomic_load_explicit(&l->last_seq, memory_order_acquire));
   STEP(buf_set(&u->lower, options->lower));
   STEP(buf_set(&u->upper, options->upper));
+  u->lower_head = head_u64(u->lower.data, u->lower.size);
+  u->upper_head = head_u64(u->upper.data, u->upper.size);
   STEP(user_iter_sources(u));
   *out = u;
   u = NULL;
@@ -201,6 +204,11 @@ static int user_iter_show(user_iter *u, slice key, slice value) {
 
 /* ---- forward ---- */
 
+static inline bool user_iter_is_above(const user_iter *u, slice key) {
+  if (LIKELY(key.size >= 8 && head_u64(key.data, 8) < u->upper_head)) return false;
+  return u->upper.size > 0 && slice_compare(key, buf_slice(&u->upper)) >= 0;
+}
+
 /* Past the version that `in` is on: one step, or after many steps on one key a seek past all its versions. `key_copy` is
  * in->key, kept elsewhere; `target` the trailer to go to. */
 static int user_iter_step(user_iter *u, int *steps, uint64_t target) {
@@ -213,12 +221,11 @@ static int user_iter_step(user_iter *u, int *steps, uint64_t target) {
 /* From where `in` is (rc = its last move): the first visible key; versions of saved_key are passed over when `skipping`. */
 static int user_iter_find_forward(user_iter *u, int rc, bool skipping) {
   iter *in = u->in;
-  slice upper = buf_slice(&u->upper);
   uint64_t visible = trailer_make(u->seq, (entry_kind)0xff);
   int steps = 0;
   u->forward = true;
   while (rc == VARVE_OK) {
-    if (upper.size > 0 && slice_compare(in->key, upper) >= 0) return user_iter_end(u, VARVE_DONE);
+    if (user_iter_is_above(u, in->key)) return user_iter_end(u, VARVE_DONE);
     if (in->trailer > visible) {
       rc = user_iter_step(u, &steps, visible);
       continue;
@@ -240,6 +247,11 @@ static int user_iter_find_forward(user_iter *u, int rc, bool skipping) {
 
 /* ---- backward ---- */
 
+static inline bool user_iter_is_below(const user_iter *u, slice key) {
+  if (LIKELY(key.size >= 8 && head_u64(key.data, 8) > u->lower_head)) return false;
+  return u->lower.size > 0 && slice_compare(key, buf_slice(&u->lower)) < 0;
+}
+
 /* `in` is on the oldest version of a key. Takes in the newest visible one and goes before the key. *found = it is a value. */
 static int user_iter_take_key(user_iter *u, bool *found) {
   iter *in = u->in;
@@ -248,7 +260,8 @@ static int user_iter_take_key(user_iter *u, bool *found) {
   TRY(buf_set(&u->saved_key, in->key));
   slice key = buf_slice(&u->saved_key);
   int rc = VARVE_OK;
-  for (int steps = 0; rc == VARVE_OK && slice_equal(in->key, key); steps++) {
+  uint64_t before = 0; /* a newer version of the key has a larger trailer */
+  for (int steps = 0; rc == VARVE_OK && (steps == 0 || (in->trailer > before && slice_equal(in->key, key))); steps++) {
     if (steps == USER_ITER_STEPS_MAX || in->trailer > visible) {
       /* Many versions: go to the wanted one at once, if there is one, and then before them all. */
       rc = iter_seek(in, key, visible);
@@ -261,16 +274,16 @@ static int user_iter_take_key(user_iter *u, bool *found) {
     }
     *found = trailer_kind(in->trailer) == KIND_PUT && !user_iter_covered(u, key, trailer_seq(in->trailer));
     if (*found) TRY(buf_set(&u->saved_value, in->value));
+    before = in->trailer;
     rc = iter_prev(in);
   }
   return rc;
 }
 
 static int user_iter_find_backward(user_iter *u, int rc) {
-  slice lower = buf_slice(&u->lower);
   u->forward = false;
   while (rc == VARVE_OK) {
-    if (lower.size > 0 && slice_compare(u->in->key, lower) < 0) break;
+    if (user_iter_is_below(u, u->in->key)) break;
     bool found;
     rc = user_iter_take_key(u, &found);
     if (rc < 0) break;
@@ -316,9 +329,11 @@ INTERNAL int user_iter_next(user_iter *u) {
     int rc = iter_seek(u->in, buf_slice(&u->saved_key), 0);
     return user_iter_find_forward(u, rc, true);
   }
-  int rc = buf_set(&u->saved_key, u->key);
+  /* An older version of the key would have a smaller trailer, and a put of sequence 0 has none below it. */
+  bool skipping = u->in->trailer > (uint64_t)KIND_PUT;
+  int rc = skipping ? buf_set(&u->saved_key, u->key) : VARVE_OK;
   if (rc >= 0) rc = iter_next(u->in);
-  return user_iter_find_forward(u, rc, true);
+  return user_iter_find_forward(u, rc, skipping);
 }
 
 INTERNAL int user_iter_prev(user_iter *u) {
