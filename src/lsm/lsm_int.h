@@ -39,7 +39,7 @@ typedef struct reader_slot {
 
 /* A log that holds writes of a memtable that is not flushed yet, or a spare file for the next log. */
 typedef struct old_log {
-  wal_writer *wal; /* NULL for a spare, and for one left by an earlier run (then it is synced) */
+  wal_writer *wal; /* NULL for a spare, and for one that recovery replayed */
   uint64_t log, file, size;
   bool synced;
 } old_log;
@@ -81,6 +81,7 @@ struct lsm {
   uint64_t memtable_log[IMMUTABLES_MAX]; /* [state] first log of immutable[i] */
   uint64_t mapped_bytes;                 /* [open] of tables */
   uint64_t mapped_bytes_max;
+  _Atomic(struct user_iter *) idle_iter; /* a closed one, for the next */
   atomic_uint_fast64_t iterators_open;
   atomic_uint_fast64_t views_alive; /* more than the current one at close = values are still out */
   atomic_bool names_unsynced;       /* a file was created since the last sync_dir */
@@ -150,6 +151,10 @@ INTERNAL int merge_iter_skip(iter *it, slice key, uint64_t seq);
 /* ---- level_iter.c ---- */
 /* The tables of one level >= 1 (those from .. to - 1) as one iterator. The version must outlive it. */
 INTERNAL int level_iter_open(lsm *l, const version_level *level, uint32_t from, uint32_t to, bool bulk, iter **out);
+
+/* ---- user_iter.c ---- */
+/* Frees the idle iterator. */
+INTERNAL void lsm_iter_forget(lsm *l);
 
 /* ---- compact_pick.c ---- */
 /* What a job reads and where it writes. Pure data: indexes into `base`. */

@@ -13,7 +13,8 @@
 #include "lsm/wal_format.h"
 
 #define WRITE_CLOCK_COMMITS 64 /* without a thread: commits between looks at the clock */
-#define WRITE_SHARE         4  /* without a thread: background bytes per byte committed */
+#define WRITE_CUT_BYTES     (64 * KiB)
+#define WRITE_SHARE         4 /* without a thread: background bytes per byte committed */
 
 INTERNAL uint64_t lsm_log_size(const lsm *l) {
   return align_up(l->options.memtable_bytes + WAL_CHUNK_BYTES, WAL_CHUNK_BYTES);
@@ -104,28 +105,38 @@ out:
 }
 
 /* The unsynced logs, oldest first, the current one last. sync_lock held: none of them is closed. */
-static uint32_t write_unsynced_logs(lsm *l, wal_writer **list) {
+static uint32_t write_unsynced_logs(lsm *l, old_log *list) {
   uint32_t count = 0;
   mutex_lock(&l->state_lock);
   for (uint32_t i = 0; i < l->log_count; i++) {
-    if (!l->logs[i].synced) list[count++] = l->logs[i].wal;
+    if (!l->logs[i].synced) list[count++] = l->logs[i];
   }
-  list[count++] = l->wal;
+  list[count++] = (old_log){.wal = l->wal, .log = wal_log_number(l->wal)};
   mutex_unlock(&l->state_lock);
   return count;
 }
 
-static void write_mark_synced(lsm *l, const wal_writer *wal) {
+static void write_mark_synced(lsm *l, uint64_t log) {
   mutex_lock(&l->state_lock);
   for (uint32_t i = 0; i < l->log_count; i++) {
-    if (l->logs[i].wal == wal) l->logs[i].synced = true;
+    if (l->logs[i].log == log) l->logs[i].synced = true;
   }
   mutex_unlock(&l->state_lock);
 }
 
+/* A log that recovery found has no writer any more. */
+static int write_sync_log(lsm *l, const old_log *log) {
+  if (log->wal != NULL) return wal_sync(log->wal);
+  vfs_file *file;
+  TRY(vfs_open(l->env->fs, FILE_WAL, log->file, VFS_WRITE, &file));
+  int rc = vfs_sync(file);
+  ALSO(vfs_close(file));
+  return rc;
+}
+
 /* sync_lock held. */
 static int write_sync_locked(lsm *l) {
-  wal_writer *list[OLD_LOGS_MAX + 1];
+  old_log list[OLD_LOGS_MAX + 1];
   TRY(lsm_check_failed(l));
   atomic_store(&l->sync_due, false);
   uint32_t count = write_unsynced_logs(l, list);
@@ -134,12 +145,12 @@ static int write_sync_locked(lsm *l) {
     if (rc < 0) return lsm_fail(l, rc);
   }
   for (uint32_t i = 0; i < count; i++) {
-    if (wal_synced(list[i]) == wal_end(list[i])) continue;
-    int rc = wal_sync(list[i]);
+    if (list[i].wal != NULL && wal_synced(list[i].wal) == wal_end(list[i].wal)) continue;
+    int rc = write_sync_log(l, &list[i]);
     if (rc < 0) return lsm_fail(l, rc);
     atomic_fetch_add(&l->counters.syncs, 1);
   }
-  for (uint32_t i = 0; i + 1 < count; i++) write_mark_synced(l, list[i]);
+  for (uint32_t i = 0; i + 1 < count; i++) write_mark_synced(l, list[i].log);
   return VARVE_OK;
 }
 
@@ -225,7 +236,9 @@ static int write_commit(lsm *l, const batch *b) {
   TRY(lsm_check_failed(l));
   memtable *mt = l->active;
   uint64_t held = memtable_entries(mt) + memtable_range_deletes(mt);
-  if (UNLIKELY(held > 0 && memtable_bytes(mt) + b->ops.size > l->options.memtable_bytes)) {
+  /* A long log that was just replayed is left as it is: to write on in it would take a cut and a sync of all of it. */
+  bool apart = wal_is_uncut(l->wal) && wal_end(l->wal) > WRITE_CUT_BYTES;
+  if (UNLIKELY(held > 0 && (apart || memtable_bytes(mt) + b->ops.size > l->options.memtable_bytes))) {
     TRY(work_make_room(l));
     TRY(lsm_rotate(l));
     mt = l->active;

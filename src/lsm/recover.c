@@ -311,14 +311,6 @@ static int recover_remove(recovery *r) {
   return dropped ? vfs_sync_dir(fs) : VARVE_OK;
 }
 
-static int recover_sync_log(lsm *l, uint64_t file_number) {
-  vfs_file *file;
-  TRY(vfs_open(l->env->fs, FILE_WAL, file_number, VFS_WRITE, &file));
-  int rc = vfs_sync(file);
-  ALSO(vfs_close(file));
-  return rc;
-}
-
 static int recover_first_log(lsm *l, uint64_t log) {
   wal_header h = {.log = log, .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(wal_create(l->env, lsm_new_number(l), false, &h, 0, &l->wal));
@@ -333,12 +325,16 @@ static int recover_continue_logs(recovery *r) {
   for (uint32_t i = 0; i + 1 < r->kept; i++) {
     const log_file *f = &r->logs[i];
     if (l->log_count == OLD_LOGS_MAX) return status_fail(VARVE_LIMIT, "more than %u logs to recover", OLD_LOGS_MAX);
-    TRY(recover_sync_log(l, f->file));
-    l->logs[l->log_count++] = (old_log){NULL, f->h.log, f->file, f->size, true};
+    l->logs[l->log_count++] = (old_log){NULL, f->h.log, f->file, f->size, false};
   }
   const log_file *last = &r->logs[r->kept - 1];
   uint64_t synced = last->h.log == r->state.clean_log ? r->state.clean_end : 0;
-  TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, synced, 0, &l->wal));
+  TRY(wal_continue(l->env, last->file, &last->h, r->kept_end, synced, &l->wal));
+  if (synced < r->kept_end || r->kept > 1) {
+    /* What was replayed is as durable as before: soon, by the thread, or before the next strict commit returns. */
+    atomic_store(&l->dirty_us, l->env->now_us(l->env));
+    atomic_store(&l->sync_due, true);
+  }
   l->active_log = r->memtable_log[r->memtable_count - 1];
   return VARVE_OK;
 }

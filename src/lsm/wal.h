@@ -22,7 +22,7 @@
  * Invariants
  *   1. Writes only ever extend the valid prefix; after a failed append the next one overwrites the same offset.
  *   2. A frame's `synced` never lies: it is stored only after sync returned OK for all bytes before it.
- *   3. Before a log is continued after recovery its tail is cut off: truncated and made zeros again.
+ *   3. Before a log is continued after recovery its tail is cut off, and the cut synced.
  */
 #ifndef VARVE_WAL_H
 #define VARVE_WAL_H
@@ -46,11 +46,12 @@ typedef struct wal_writer wal_writer;
  * caller the directory. On failure nothing is left open (a created file is removed again if it can be). */
 INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *h, uint64_t size, wal_writer **w);
 
-/* Goes on with a log that wal_reader read to `end`: cuts what follows, preallocates `size`, and syncs, so that `end` counts as
- * synced. `synced` = bytes that are known durable: when that is all of the log and nothing follows it, nothing is done
- * before the first append. */
+/* Goes on with a log that wal_reader read to `end`, of which `synced` bytes are known durable. Nothing is written yet: when bytes follow
+ * the end, the first append cuts them off and syncs, so that none of them can ever be taken for a frame. */
 INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t synced,
-                          uint64_t size, wal_writer **w);
+                          wal_writer **w);
+/* That cut is still to be made: who would rather begin another log saves the sync. */
+INTERNAL bool wal_is_uncut(const wal_writer *w);
 
 /* Appends one frame; body is the concatenation of nothing but whole ops. Grows the file when it must (FULL, IO). After a
  * failure the log is as before. */

@@ -26,6 +26,7 @@ struct wal_writer {
   vfs_file *file;
   uint64_t log, salt;
   uint64_t allocated;
+  bool uncut;     /* continued, and what follows its end was not cut off yet */
   uint64_t ready; /* bytes before it have been written once, and are mapped where there is a map */
   uint8_t *map;   /* NULL = frames are written */
   size_t map_size;
@@ -163,31 +164,32 @@ out:
 }
 
 INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t synced,
-                          uint64_t size, wal_writer **out) {
+                          wal_writer **out) {
   ASSERT(end >= WAL_HEADER_SIZE && end % WAL_UNIT == 0);
   wal_writer *w = NULL;
-  int rc = VARVE_OK;
-  *out = NULL;
   TRY(wal_writer_open(e, file_number, VFS_WRITE, &w));
   w->log = h->log;
   w->salt = h->salt;
-  bool cut = w->allocated > end;
-  if (cut) {
-    STEP(vfs_truncate(w->file, end));
-    w->allocated = end;
-  }
   w->ready = w->allocated;
-  if (synced < end || w->allocated != end || cut) {
-    STEP(wal_preallocate(w, size, end));
-    STEP(vfs_sync(w->file));
-  }
+  w->uncut = w->allocated > end;
   atomic_store_explicit(&w->end, end, memory_order_release);
-  atomic_store_explicit(&w->synced, end, memory_order_release);
+  atomic_store_explicit(&w->synced, MIN(synced, end), memory_order_release);
   *out = w;
-  w = NULL;
-out:
-  if (w != NULL) wal_writer_discard(e, w, false);
-  return rc;
+  return VARVE_OK;
+}
+
+INTERNAL bool wal_is_uncut(const wal_writer *w) {
+  return w->uncut;
+}
+
+static int wal_cut(wal_writer *w) {
+  uint64_t end = wal_end(w);
+  TRY(vfs_truncate(w->file, end));
+  w->allocated = w->ready = end;
+  TRY(vfs_sync(w->file));
+  atomic_store_explicit(&w->synced, end, memory_order_release);
+  w->uncut = false;
+  return VARVE_OK;
 }
 
 /* Everything of a frame but its first 8 bytes, which are returned: they make it one. */
@@ -233,6 +235,7 @@ INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice
     return status_fail(VARVE_LIMIT, "a batch of %zu bytes is larger than a log frame's %u", body.size,
                        WAL_FRAME_BODY_MAX);
   }
+  if (UNLIKELY(w->uncut)) TRY(wal_cut(w));
   uint64_t offset = atomic_load_explicit(&w->end, memory_order_relaxed);
   uint64_t end = offset + wal_frame_size(body.size);
   if (UNLIKELY(end > w->ready)) {

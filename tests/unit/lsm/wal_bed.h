@@ -81,7 +81,9 @@ static inline int append_frame(wal_writer *w, want_log *l, rng *r, uint32_t size
   want_frame f = {wal_end(w), l->seq, wal_synced(w), 1 + rng_below(r, MIN(size, 9u)), size, malloc(size)};
   assert_non_null(f.body);
   test_fill(r, f.body, size);
+  bool cut = wal_is_uncut(w); /* then the append itself syncs what is before it */
   int rc = wal_append(w, f.seq, f.count, slice_make(f.body, size));
+  if (cut) f.synced = f.offset;
   if (rc < 0) {
     free(f.body);
     return rc;

@@ -33,9 +33,9 @@ static int script(bed *b, want_log *l, const wal_header *first, bool *begun) {
     ALSO(wal_close(w));
     w = NULL;
     if (round == 1) break;
-    again = wal_continue(&b->e, 1, &h, end, 0, 0, &w);
+    again = wal_continue(&b->e, 1, &h, end, 0, &w);
     ALSO(again);
-    if (again < 0) TEST_OK(wal_continue(&b->e, 1, &h, end, 0, 0, &w));
+    if (again < 0) TEST_OK(wal_continue(&b->e, 1, &h, end, 0, &w));
   }
   return rc;
 }
