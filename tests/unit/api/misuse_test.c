@@ -534,7 +534,7 @@ static void a_backup_is_not_written_to(void **state) {
   assert_int_equal(mkdir(foreign, 0700), 0);
   misuse_write_file(foreign, "notes.txt", "x", 1);
   EXPECT(varve_restore(backup, foreign, NULL, NULL), VARVE_EXISTS, "other files");
-  EXPECT(varve_restore(foreign, other, NULL, NULL), VARVE_MISSING, "no database");
+  EXPECT(varve_restore(foreign, other, NULL, NULL), VARVE_NOT_DATABASE, "no database");
   TEST_OK(varve_open(m->path, NULL, &m->db));
   EXPECT(varve_backup(m->db, foreign, NULL, NULL, NULL), VARVE_EXISTS, "other files");
   bed_check(m->db, 1, 1, 100);
