@@ -40,7 +40,7 @@ static_assert(LEVELS <= VARVE_LEVELS_MAX, "stats must have room");
 #define TABLE_BYTES_DEFAULT    (2 * MiB)
 #define MEMORY_BYTES_DEFAULT   (32 * MiB)
 #else
-#define MEMTABLE_BYTES_DEFAULT (16 * MiB)
+#define MEMTABLE_BYTES_DEFAULT (8 * MiB)
 #define TABLE_BYTES_DEFAULT    (8 * MiB)
 #define MEMORY_BYTES_DEFAULT   (128 * MiB)
 #endif
@@ -60,7 +60,7 @@ static_assert(LEVELS <= VARVE_LEVELS_MAX, "stats must have room");
 #define TABLE_BYTES_MAX          (256 * MiB)
 #define BLOOM_BITS_DEFAULT       10u
 #define BLOOM_BITS_MAX           20u
-#define L0_RUNS_DEFAULT          4u
+#define L0_RUNS_DEFAULT          8u
 #define L0_RUNS_MAX              8u
 #define IMMUTABLES_MAX           2u /* full memtables waiting for their flush; one more write makes the writer help */
 #define SYNC_INTERVAL_MS_DEFAULT 100u

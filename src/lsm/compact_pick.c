@@ -21,7 +21,7 @@ typedef struct pick_levels {
 } pick_levels;
 
 INTERNAL uint32_t compact_l0_stop(const lsm_options *options) {
-  return 3 * options->l0_runs;
+  return 2 * options->l0_runs;
 }
 
 static void pick_targets(const version *v, const lsm_options *options, pick_levels *p) {
