@@ -68,8 +68,10 @@ static int check_tables(checker *c, const version *v) {
 static int check_manifest(checker *c) {
   lsm *l = c->lsm;
   super root;
+  /* What failed to be written, or to be acted on, may be there: then the next open decides. */
+  bool failed = atomic_load(&l->failed) != 0, unsure = failed || l->manifest == NULL;
   TRY(super_read(l->env, &root));
-  if (root.manifest != l->root.manifest || root.generation != l->root.generation) {
+  if (!failed && (root.manifest != l->root.manifest || root.generation != l->root.generation)) {
     return status_fail(VARVE_CORRUPT, "SUPER is not what was written last: it names %s",
                        file_name(FILE_MANIFEST, root.manifest));
   }
@@ -78,8 +80,6 @@ static int check_manifest(checker *c) {
   bool torn;
   TRY(manifest_load(l->env, &root, &state, &end, &torn));
   const version *now = atomic_load(&l->view)->current;
-  /* A record that failed to be written, or to be acted on, may be there: then the next open decides. */
-  bool unsure = l->manifest == NULL || atomic_load(&l->failed) != 0;
   bool same = unsure || end == manifest_size(l->manifest);
   for (uint32_t level = 0; level < LEVELS; level++) {
     same = same && (unsure || state.current->level[level].count == now->level[level].count);

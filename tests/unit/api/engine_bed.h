@@ -168,7 +168,7 @@ typedef struct bed_file {
 } bed_file;
 
 typedef struct bed_image {
-  bed_file files[256];
+  bed_file files[2048];
   size_t count;
   vfs *fs; /* while it is taken */
 } bed_image;

@@ -17,7 +17,7 @@ typedef struct fault_run {
   int expected;             /* the failure that is injected */
   uint64_t may[FAULT_KEYS]; /* bit t = the key may have value t (0 = absent) */
   const char *what;
-  uint64_t nth, met;
+  uint64_t nth, met, calls; /* calls: that could have failed */
 } fault_run;
 
 #define FAULT_BIT_OF(turn) (UINT64_C(1) << (turn))
@@ -126,6 +126,7 @@ static void fault_history(fault_run *run, bed_image *left) {
   rng r = {7};
   for (uint32_t turn = 1; turn < FAULT_STEPS; turn++) fault_step(run, &r, turn);
   run->met = atomic_load(&run->f->failed) + atomic_load(&run->memory.failures);
+  run->calls = run->f->rule.nth > 0 ? atomic_load(&run->f->matched) : atomic_load(&run->memory.calls);
   fault_vfs_disarm(run->f);
   test_allocator_fail(&run->memory, 0, false);
   for (uint32_t i = 0; i < FAULT_KEYS; i++) fault_check_key(run, run->db, i, false);
@@ -172,14 +173,31 @@ static bool fault_once(fault_run *run, bool mmap, const fault_rule *rule, uint64
   return run->met > 0;
 }
 
+/* How far apart the failures of the runs are, of `calls` possible ones; the first is one of them at random. */
+static uint64_t fault_stride(uint64_t calls, uint64_t *first) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  uint64_t runs = test_scale(60);
+#else
+  uint64_t runs = test_scale(600);
+#endif
+  static uint32_t drawn;
+  rng r = test_rng("fault_stride");
+  uint64_t stride = calls / runs + 1;
+  r.state += drawn++;
+  *first = 1 + rng_next(&r) % stride;
+  return stride;
+}
+
 static void fault_files(const char *what, uint32_t ops, int status, bool mmap, bool and_later) {
   static fault_run run;
-  fault_rule rule = {.ops = ops, .kind = FAULT_ANY_KIND, .and_later = and_later, .status = status};
-  uint32_t runs = 0, stride = test_scale(100) >= 100 ? 1 : 100 / test_scale(100);
+  fault_rule rule = {.ops = ops, .kind = FAULT_ANY_KIND, .and_later = and_later, .status = status, .nth = UINT64_MAX};
+  uint32_t runs = 0;
   memset(&run, 0, sizeof run);
   run.expected = status;
   run.what = what;
-  for (rule.nth = 1;; rule.nth += stride, runs++) {
+  assert_false(fault_once(&run, mmap, &rule, rule.nth)); /* counts the calls */
+  uint64_t stride = fault_stride(run.calls, &rule.nth);
+  for (;; rule.nth += stride, runs++) {
     rule.part = runs % 2 == 0 ? SIZE_MAX : 3;
     if (!fault_once(&run, mmap, &rule, rule.nth)) break;
   }
@@ -217,13 +235,16 @@ static void removals_that_fail(void **state) {
 
 static void fault_allocations(const char *what, bool mmap) {
   static fault_run run;
-  uint32_t runs = 0, stride = test_scale(100) >= 100 ? 1 : 100 / test_scale(100);
+  uint32_t runs = 0;
+  uint64_t nth;
   memset(&run, 0, sizeof run);
   run.expected = VARVE_NOMEM;
   run.what = what;
-  for (uint64_t nth = 1; fault_once(&run, mmap, NULL, nth); nth += stride) runs++;
+  assert_false(fault_once(&run, mmap, NULL, UINT64_MAX)); /* counts the allocations */
+  uint64_t stride = fault_stride(run.calls, &nth);
+  for (; fault_once(&run, mmap, NULL, nth); nth += stride) runs++;
   printf("%s: %u runs\n", what, (unsigned)runs);
-  assert_true(runs > 50);
+  assert_true(runs > 10);
 }
 
 static void allocations_that_fail(void **state) {

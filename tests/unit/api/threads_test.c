@@ -201,7 +201,12 @@ static void *crowd_care(void *context) {
   return NULL;
 }
 
-static void crowd_run(const varve_options *o, uint32_t rounds) {
+static void crowd_run(const varve_options *o) {
+#ifdef VARVE_TINY
+  uint32_t rounds = test_scale(800); /* each of them is much more work there */
+#else
+  uint32_t rounds = test_scale(4000);
+#endif
   static crowd c;
   static member members[THREADS_MAX];
   uint32_t count = 0;
@@ -233,19 +238,19 @@ static void crowd_run(const varve_options *o, uint32_t rounds) {
 static void readers_beside_everything_mapped(void **state) {
   (void)state;
   varve_options o = {.memtable_bytes = 1, .table_bytes = 1, .block_bytes = 512};
-  crowd_run(&o, test_scale(4000));
+  crowd_run(&o);
 }
 
 static void readers_beside_everything_through_the_cache(void **state) {
   (void)state;
   varve_options o = {.memtable_bytes = 1, .table_bytes = 1, .block_bytes = 512, .memory_bytes = 1, .no_mmap = true};
-  crowd_run(&o, test_scale(4000));
+  crowd_run(&o);
 }
 
 static void readers_without_a_background_thread(void **state) {
   (void)state;
   varve_options o = {.memtable_bytes = 1, .table_bytes = 1, .block_bytes = 512, .no_thread = true};
-  crowd_run(&o, test_scale(4000));
+  crowd_run(&o);
 }
 
 /* ---- group commit ---- */

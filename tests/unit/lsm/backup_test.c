@@ -108,6 +108,7 @@ static int backup_write(void *context, uint64_t done, uint64_t total) {
   (void)done;
   (void)total;
   if (w->stop_at != 0 && ++w->calls >= w->stop_at) return 1;
+  if (w->stop_at == 0 && ++w->calls > 25) return 0;
   w->turn++;
   for (uint32_t i = 0; i < 100; i++) {
     if (bed_put(w->db, i, 1 + w->turn, BACKUP_SIZE) < 0) return 1;
@@ -122,6 +123,7 @@ static void a_backup_is_of_one_moment(void **state) {
   bed_content now, copy;
   for (int round = 0; round < 4; round++) {
     uint32_t before = w.turn;
+    w.calls = 0;
     TEST_OK(bed_read_all(b->db, &now));
     TEST_OK(varve_backup(b->db, b->copy, NULL, backup_write, &w));
     assert_true(w.turn > before);
