@@ -172,6 +172,7 @@ VARVE_API int varve_close(varve_db *db) {
   }
   batch *idle = atomic_exchange(&db->idle_batch, NULL);
   if (idle != NULL) varve_batch_destroy(idle);
+  api_iter_free(atomic_exchange(&db->idle_iter, NULL));
   ALSO(api_close_env(db->env));
   db->lsm = NULL;
   db->env = NULL;

@@ -24,6 +24,7 @@ struct varve_db {
   mutex keyspace_lock;         /* the list, and creation and dropping */
   varve_keyspace *keyspaces;   /* all handles ever given */
   _Atomic(batch *) idle_batch; /* of a put that is over, for the next one */
+  _Atomic(varve_iter *) idle_iter;
 };
 
 struct varve_keyspace {
@@ -45,7 +46,8 @@ struct varve_snapshot {
 struct varve_iter {
   varve_db *db;
   user_iter *in;
-  buf key; /* target of a seek, behind the prefix */
+  buf key;          /* target of a seek, behind the prefix */
+  buf lower, upper; /* inner keys; used while it is opened */
   uint8_t prefix_size;
 };
 
@@ -73,6 +75,9 @@ INTERNAL void api_key_free(varve_db *db, api_key *k);
 /* An empty batch for one call. */
 INTERNAL int api_batch_take(varve_db *db, batch **b);
 INTERNAL void api_batch_give(varve_db *db, batch *b);
+
+/* NULL is allowed. */
+INTERNAL void api_iter_free(varve_iter *it);
 
 /* The range of inner keys that begin with the bytes of b: *b becomes their successor (empty when there is none). */
 INTERNAL void api_successor(buf *b);

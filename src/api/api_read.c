@@ -100,18 +100,38 @@ out:
   return rc;
 }
 
-static int api_iter_open(varve_db *db, const varve_iter_options *o, slice prefix, uint64_t seq, varve_iter *it) {
-  int rc = VARVE_OK;
-  buf lower, upper;
-  buf_init(&lower, db->alloc);
-  buf_init(&upper, db->alloc);
-  STEP(api_bounds(o, prefix, &lower, &upper));
-  user_iter_options options = {seq, buf_slice(&lower), buf_slice(&upper)};
-  STEP(lsm_iter_open(db->lsm, &options, &it->in));
-out:
-  buf_free(&lower);
-  buf_free(&upper);
-  return rc;
+INTERNAL void api_iter_free(varve_iter *it) {
+  if (it == NULL) return;
+  allocator *alloc = it->key.alloc;
+  buf_free(&it->key);
+  buf_free(&it->lower);
+  buf_free(&it->upper);
+  MEM_DELETE(alloc, it);
+}
+
+/* The handle that was closed last, with its buffers, or a new one. */
+static varve_iter *api_iter_take(varve_db *db) {
+  varve_iter *it = atomic_exchange_explicit(&db->idle_iter, NULL, memory_order_acquire);
+  if (LIKELY(it != NULL)) return it;
+  it = MEM_NEW(db->alloc, varve_iter);
+  if (it == NULL) return NULL;
+  it->db = db;
+  buf_init(&it->key, db->alloc);
+  buf_init(&it->lower, db->alloc);
+  buf_init(&it->upper, db->alloc);
+  return it;
+}
+
+static void api_iter_give(varve_iter *it) {
+  enum { KEPT_BYTES = 8 * 1024 };
+  if (UNLIKELY(it->key.capacity + it->lower.capacity + it->upper.capacity > KEPT_BYTES)) {
+    api_iter_free(it);
+    return;
+  }
+  buf_clear(&it->key);
+  buf_clear(&it->lower);
+  buf_clear(&it->upper);
+  api_iter_free(atomic_exchange_explicit(&it->db->idle_iter, it, memory_order_acq_rel));
 }
 
 VARVE_API int varve_iter_open(varve_db *db, const varve_iter_options *options, varve_iter **out) {
@@ -124,28 +144,27 @@ VARVE_API int varve_iter_open(varve_db *db, const varve_iter_options *options, v
   TRY(api_check(db));
   TRY(api_prefix(db, o->keyspace, &prefix));
   TRY(api_sequence(db, o->snapshot, &seq));
-  varve_iter *it = MEM_NEW(db->alloc, varve_iter);
+  varve_iter *it = api_iter_take(db);
   if (it == NULL) return mem_fail(sizeof *it, "an iterator");
-  it->db = db;
   it->prefix_size = (uint8_t)prefix.size;
-  buf_init(&it->key, db->alloc);
-  int rc = buf_append(&it->key, prefix.data, prefix.size);
-  if (rc >= 0) rc = api_iter_open(db, o, prefix, seq, it);
-  if (rc >= 0) {
-    *out = it;
-    return VARVE_OK;
-  }
-  buf_free(&it->key);
-  MEM_DELETE(db->alloc, it);
+  int rc = VARVE_OK;
+  STEP(buf_append(&it->key, prefix.data, prefix.size));
+  STEP(api_bounds(o, prefix, &it->lower, &it->upper));
+  user_iter_options bounds = {seq, buf_slice(&it->lower), buf_slice(&it->upper)};
+  STEP(lsm_iter_open(db->lsm, &bounds, &it->in));
+  *out = it;
+  it = NULL;
+out:
+  if (it != NULL) api_iter_give(it);
   return rc;
 }
 
 VARVE_API void varve_iter_close(varve_iter *it) {
   if (it == NULL) return;
-  allocator *alloc = it->db->alloc;
-  user_iter_close(it->in);
-  buf_free(&it->key);
-  MEM_DELETE(alloc, it);
+  user_iter *in = it->in;
+  it->in = NULL;
+  api_iter_give(it); /* before the last that keeps the database from closing */
+  user_iter_close(in);
 }
 
 static int api_iter_target(varve_iter *it, slice key) {

@@ -244,6 +244,7 @@ static int lsm_release(lsm *l) {
   for (uint32_t i = 0; i < l->log_count; i++) ALSO(wal_close(l->logs[i].wal));
   ALSO(wal_close(l->wal));
   ALSO(manifest_close(l->manifest));
+  lsm_iter_forget(l);
   block_cache_destroy(l->cache);
   chunk_pool_destroy(&l->chunks);
   mem_free(alloc, l->snapshots, l->snapshot_capacity * sizeof *l->snapshots);

@@ -13,7 +13,9 @@
  */
 #include "lsm/lsm_int.h"
 
-#define USER_ITER_STEPS_MAX 8 /* versions of one key stepped over before seeking past them */
+#define USER_ITER_STEPS_MAX  8    /* versions of one key stepped over before seeking past them */
+#define USER_ITER_SOURCES    24   /* that are collected on the stack */
+#define USER_ITER_KEPT_BYTES 8192 /* of buffers that an idle iterator may have */
 
 typedef struct range_source {
   const memtable *memtable;
@@ -44,10 +46,22 @@ typedef struct source_list {
   uint32_t count, capacity;
 } source_list;
 
+static int user_iter_add_range(user_iter *u, const memtable *mt, const rangedel_set *set) {
+  if (u->range_count == u->range_capacity) {
+    uint32_t capacity = u->range_capacity == 0 ? 4 : 2 * u->range_capacity;
+    size_t each = sizeof *u->ranges, size = capacity * each;
+    range_source *grown = mem_resize(u->lsm->env->alloc, u->ranges, u->range_capacity * each, size);
+    if (grown == NULL) return mem_fail(size, "an iterator's range tombstones");
+    u->ranges = grown;
+    u->range_capacity = capacity;
+  }
+  u->ranges[u->range_count++] = (range_source){mt, set};
+  return VARVE_OK;
+}
+
 static int user_iter_memtable(user_iter *u, source_list *s, memtable *mt, uint64_t seq_max) {
   if (memtable_range_deletes(mt) > 0) {
-    ASSERT(u->range_count < u->range_capacity);
-    u->ranges[u->range_count++].memtable = mt;
+    TRY(user_iter_add_range(u, mt, NULL));
   }
   if (memtable_entries(mt) == 0) return VARVE_OK;
   ASSERT(s->count < s->capacity);
@@ -65,8 +79,7 @@ static int user_iter_ranges(user_iter *u, const version_level *level, uint32_t f
     if (meta->range_tombstones == 0) continue;
     table *t;
     TRY(table_cache_get(u->lsm, meta, &t));
-    ASSERT(u->range_count < u->range_capacity);
-    u->ranges[u->range_count++].set = table_range_set(t);
+    TRY(user_iter_add_range(u, NULL, table_range_set(t)));
   }
   return VARVE_OK;
 }
@@ -98,16 +111,18 @@ static int user_iter_tables(user_iter *u, source_list *s, const version *v) {
 static int user_iter_sources(user_iter *u) {
   allocator *alloc = u->lsm->env->alloc;
   const view *v = u->view;
-  source_list s = {NULL, NULL, 0, 1 + IMMUTABLES_MAX + v->current->level[0].count + LEVELS};
-  u->range_capacity = 1 + IMMUTABLES_MAX;
-  for (uint32_t i = 0; i < LEVELS; i++) u->range_capacity += v->current->level[i].count;
+  iter *children[USER_ITER_SOURCES];
+  uint64_t seq_max[USER_ITER_SOURCES];
+  source_list s = {children, seq_max, 0, 1 + IMMUTABLES_MAX + v->current->level[0].count + LEVELS};
   int rc = VARVE_OK;
-  s.children = mem_alloc(alloc, s.capacity * sizeof(iter *));
-  s.seq_max = mem_alloc(alloc, s.capacity * sizeof(uint64_t));
-  u->ranges = mem_zalloc(alloc, u->range_capacity * sizeof(range_source));
-  if (s.children == NULL || s.seq_max == NULL || u->ranges == NULL) {
-    rc = mem_fail(u->range_capacity * sizeof(range_source), "an iterator's sources");
-    goto out;
+  bool many = s.capacity > USER_ITER_SOURCES;
+  if (many) {
+    s.children = mem_alloc(alloc, s.capacity * sizeof(iter *));
+    s.seq_max = mem_alloc(alloc, s.capacity * sizeof(uint64_t));
+    if (s.children == NULL || s.seq_max == NULL) {
+      rc = mem_fail(s.capacity * sizeof(uint64_t), "an iterator's sources");
+      goto out;
+    }
   }
   STEP(user_iter_memtable(u, &s, v->active, UINT64_MAX));
   for (uint32_t i = 0; i < v->immutable_count; i++) STEP(user_iter_memtable(u, &s, v->immutable[i], UINT64_MAX));
@@ -116,24 +131,65 @@ static int user_iter_sources(user_iter *u) {
   s.count = 0; /* owned by the merge now */
 out:
   for (uint32_t i = 0; i < s.count; i++) iter_close(s.children[i]);
-  mem_free(alloc, s.children, s.capacity * sizeof(iter *));
-  mem_free(alloc, s.seq_max, s.capacity * sizeof(uint64_t));
+  if (many) {
+    mem_free(alloc, s.children, s.capacity * sizeof(iter *));
+    mem_free(alloc, s.seq_max, s.capacity * sizeof(uint64_t));
+  }
   return rc;
 }
 
-INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter **out) {
+static void user_iter_free(user_iter *u) {
+  if (u == NULL) return;
+  allocator *alloc = u->lsm->env->alloc;
+  ASSERT(u->in == NULL && u->view == NULL);
+  mem_free(alloc, u->ranges, u->range_capacity * sizeof *u->ranges);
+  buf_free(&u->lower);
+  buf_free(&u->upper);
+  buf_free(&u->saved_key);
+  buf_free(&u->saved_value);
+  MEM_DELETE(alloc, u);
+}
+
+/* One with nothing in it: the one that was closed last, with the memory that it had, or a new one. */
+static user_iter *user_iter_take(lsm *l) {
+  user_iter *u = atomic_exchange_explicit(&l->idle_iter, NULL, memory_order_acquire);
+  if (LIKELY(u != NULL)) return u;
   allocator *alloc = l->env->alloc;
-  *out = NULL;
-  user_iter *u = MEM_NEW(alloc, user_iter);
-  if (u == NULL) return mem_fail(sizeof *u, "an iterator");
-  int rc = VARVE_OK;
-  atomic_fetch_add(&l->iterators_open, 1);
+  u = MEM_NEW(alloc, user_iter);
+  if (u == NULL) return NULL;
   u->lsm = l;
-  u->status = VARVE_DONE;
   buf_init(&u->lower, alloc);
   buf_init(&u->upper, alloc);
   buf_init(&u->saved_key, alloc);
   buf_init(&u->saved_value, alloc);
+  return u;
+}
+
+static void user_iter_give(user_iter *u) {
+  size_t kept = u->lower.capacity + u->upper.capacity + u->saved_key.capacity + u->saved_value.capacity +
+                u->range_capacity * sizeof *u->ranges;
+  if (UNLIKELY(kept > USER_ITER_KEPT_BYTES)) {
+    user_iter_free(u);
+    return;
+  }
+  u->range_count = 0;
+  u->cover = (range_tombstone){{NULL, 0}, {NULL, 0}, 0};
+  u->key = u->value = slice_make(NULL, 0);
+  /* What is taken out was another thread's: acquired as well as released. */
+  user_iter_free(atomic_exchange_explicit(&u->lsm->idle_iter, u, memory_order_acq_rel));
+}
+
+INTERNAL void lsm_iter_forget(lsm *l) {
+  user_iter_free(atomic_exchange(&l->idle_iter, NULL));
+}
+
+INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter **out) {
+  *out = NULL;
+  user_iter *u = user_iter_take(l);
+  if (u == NULL) return mem_fail(sizeof *u, "an iterator");
+  int rc = VARVE_OK;
+  atomic_fetch_add(&l->iterators_open, 1);
+  u->status = VARVE_DONE;
   u->view = view_pin(l); /* before the sequence: view.c, invariant 3 */
   u->seq = MIN(options->seq_max, atomic_load_explicit(&l->last_seq, memory_order_acquire));
   STEP(buf_set(&u->lower, options->lower));
@@ -151,15 +207,11 @@ out:
 INTERNAL void user_iter_close(user_iter *u) {
   if (u == NULL) return;
   lsm *l = u->lsm;
-  allocator *alloc = l->env->alloc;
   iter_close(u->in);
-  mem_free(alloc, u->ranges, u->ranges == NULL ? 0 : u->range_capacity * sizeof(range_source));
-  buf_free(&u->lower);
-  buf_free(&u->upper);
-  buf_free(&u->saved_key);
-  buf_free(&u->saved_value);
+  u->in = NULL;
   pin_unref(&u->view->pin);
-  MEM_DELETE(alloc, u);
+  u->view = NULL;
+  user_iter_give(u);
   atomic_fetch_sub(&l->iterators_open, 1);
 }
 
