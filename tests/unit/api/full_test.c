@@ -152,11 +152,11 @@ static void full_by_fault(uint32_t ops, int kind) {
   TEST_OK(api_open(e, &o, &c.db));
   full_fill(&c, 0, 100);
   fault_vfs_arm(f, (fault_rule){.ops = ops, .kind = kind, .nth = 5, .and_later = true, .status = VARVE_FULL});
-  uint32_t done = full_fill(&c, 100, 3000);
-  assert_true(done < 2900 && atomic_load(&f->failed) > 0);
+  uint32_t done = full_fill(&c, 100, 900);
+  assert_true(done < 800 && atomic_load(&f->failed) > 0);
   full_check(&c);
   fault_vfs_disarm(f);
-  assert_true(full_fill(&c, 101 + done, 3500) == 3500 - 101 - done);
+  assert_true(full_fill(&c, 101 + done, 1000) == 1000 - 101 - done);
   full_check(&c);
   TEST_OK(varve_flush(c.db));
   TEST_OK(varve_compact(c.db, NULL, NULL));
