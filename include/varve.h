@@ -157,15 +157,18 @@ typedef struct varve_options {
   varve_compression compression;
   uint32_t sync_interval_ms; /* RELAXED: longest time until stable storage. Default 100 */
   uint32_t lock_wait_ms;     /* how long to wait for another process to close. Default 0 */
-  uint64_t memory_bytes;     /* bound on all memory the engine takes. Default 128 MiB, WebAssembly 32 MiB */
-  uint64_t memtable_bytes;   /* size of one memtable. Default 8 MiB, WebAssembly 4 MiB; at most memory / 4 */
-  uint32_t table_bytes;      /* target size of a table below level 0. Default 8 MiB, WebAssembly 2 MiB */
-  uint32_t block_bytes;      /* target size of a block. Default 4 KiB */
-  uint32_t bloom_bits;       /* filter bits a key. Default 10; 1 switches filters off */
-  uint32_t l0_runs;          /* level 0 runs that start a compaction. Default 8, the most */
-  uint32_t level_fanout;     /* how much larger each level is than the one above. Default 10 */
-  bool no_mmap;              /* read tables through the block cache even where they could be mapped */
-  uint64_t reserved[4];      /* zero */
+  /* Bound on all memory the engine takes: memtables, log, cache, indexes, filters, buffers. When it is set the process grows by no
+   * more: tables are then read through the cache. Default 128 MiB (WebAssembly 32 MiB), and tables are mapped besides: pages of
+   * theirs that were read count as the process's while the system leaves them there. */
+  uint64_t memory_bytes;
+  uint64_t memtable_bytes; /* size of one memtable. Default 8 MiB, WebAssembly 4 MiB; at most memory / 4 */
+  uint32_t table_bytes;    /* target size of a table below level 0. Default 8 MiB, WebAssembly 2 MiB */
+  uint32_t block_bytes;    /* target size of a block. Default 4 KiB */
+  uint32_t bloom_bits;     /* filter bits a key. Default 10; 1 switches filters off */
+  uint32_t l0_runs;        /* level 0 runs that start a compaction. Default 8, the most */
+  uint32_t level_fanout;   /* how much larger each level is than the one above. Default 10 */
+  bool no_mmap;            /* read tables through the block cache even where they could be mapped */
+  uint64_t reserved[4];    /* zero */
 } varve_options;
 
 /* Opens the database at `path`, creating it when there is none. A path of ":memory:" is a database in memory,

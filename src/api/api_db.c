@@ -47,13 +47,14 @@ static uint64_t api_clamp(uint64_t given, uint64_t otherwise, uint64_t low, uint
 }
 
 static lsm_options api_options(const varve_options *o) {
-  lsm_options r = {.read_only = o->read_only,
-                   .must_exist = o->must_exist,
-                   .must_not_exist = o->must_not_exist,
-                   .no_thread = o->no_thread,
-                   .no_mmap = o->no_mmap,
-                   .strict = o->durability == VARVE_STRICT,
-                   .compress = o->compression != VARVE_COMPRESSION_NONE};
+  lsm_options r = {
+      .read_only = o->read_only,
+      .must_exist = o->must_exist,
+      .must_not_exist = o->must_not_exist,
+      .no_thread = o->no_thread,
+      .no_mmap = o->no_mmap || o->memory_bytes != 0, /* a bound that is asked for covers tables' pages too */
+      .strict = o->durability == VARVE_STRICT,
+      .compress = o->compression != VARVE_COMPRESSION_NONE};
   uint64_t memory_max = sizeof(size_t) == 4 ? UINT64_C(3) << 30 : UINT64_MAX;
   r.sync_interval_ms = o->sync_interval_ms == 0 ? SYNC_INTERVAL_MS_DEFAULT : o->sync_interval_ms;
   r.memory_bytes = api_clamp(o->memory_bytes, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, memory_max);

@@ -1,7 +1,7 @@
 /* memory_bound_test.c: one number bounds the engine's memory: while 1 GB is written and overwritten, the process is never larger than
  * an empty one by more than memory_bytes and 20 %. Measured by the system (VmHWM), in a process of its own.
  *
- * Where tables are mapped, those of their pages that were read are counted by the system as the process's too, although they are the
+ * By default tables are mapped. Those of their pages that were read are counted by the system as the process's too, although they are the
  * system's cache and it takes them away when it likes. The bound is on what the process holds of its own then, and the log's map
  * with it; the figures of all of it are printed.
  *
@@ -131,24 +131,24 @@ static void memory_check(const memory_figures *m, bool mapped) {
   assert_true(held > 0 && held <= m->bound_kib + m->bound_kib / 5);
 }
 
-static void the_bound_holds_through_the_cache(void **state) {
+static void a_bound_that_is_set_holds(void **state) {
   (void)state;
-  varve_options o = {.memory_bytes = 64 * MiB, .compression = VARVE_COMPRESSION_NONE, .no_mmap = true};
+  varve_options o = {.memory_bytes = 64 * MiB, .compression = VARVE_COMPRESSION_NONE};
   memory_figures m = memory_run(&o, memory_bytes_to_write());
   memory_check(&m, false);
 }
 
-static void the_bound_holds_with_mapped_tables(void **state) {
+static void the_default_bound_holds_beside_mapped_tables(void **state) {
   (void)state;
-  varve_options o = {.memory_bytes = 64 * MiB, .compression = VARVE_COMPRESSION_NONE};
+  varve_options o = {.compression = VARVE_COMPRESSION_NONE};
   memory_figures m = memory_run(&o, memory_bytes_to_write() / 4);
   memory_check(&m, true);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_bound_holds_through_the_cache),
-      cmocka_unit_test(the_bound_holds_with_mapped_tables),
+      cmocka_unit_test(a_bound_that_is_set_holds),
+      cmocka_unit_test(the_default_bound_holds_beside_mapped_tables),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
