@@ -17,7 +17,7 @@ static void test_every_bit_and_byte(void **state) {
   for (size_t at = 0; at < size; at++) {
     for (unsigned k = 0; k < 10; k++) {
       uint8_t kept = bytes[at];
-      bytes[at] ^= k < 8 ? (uint8_t)(1u << k) : k == 8 ? 0xff : (uint8_t)(1 + rng_below(&r, 255));
+      bytes[at] = (uint8_t)(bytes[at] ^ (k < 8 ? 1u << k : k == 8 ? 0xffu : 1u + rng_below(&r, 255)));
       put_bytes(1, bytes, size);
       int found = load(&h, &rc, &end, &torn);
       if (at < h.ends[EDITS - 1]) {
