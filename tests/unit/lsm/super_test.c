@@ -91,7 +91,7 @@ static void test_every_byte(void **state) {
   for (size_t at = 0; at < FILE_SIZE; at++) {
     for (unsigned k = 0; k < 9; k++) {
       uint8_t kept = bytes[at];
-      bytes[at] ^= k < 8 ? (uint8_t)(1u << k) : 0xff;
+      bytes[at] = (uint8_t)(bytes[at] ^ (k < 8 ? 1u << k : 0xffu));
       put_bytes(bytes, FILE_SIZE);
       /* generation 2, the newest, is in slot 0 */
       TEST_RC(super_read(&e, &got), VARVE_OK);

@@ -268,7 +268,7 @@ static void test_every_bit_and_byte(void **state) {
     for (size_t at = 0; at < i.size; at++) {
       for (unsigned k = 0; k < 10; k++) {
         uint8_t kept = i.data[at];
-        i.data[at] ^= k < 8 ? (uint8_t)(1u << k) : k == 8 ? 0xff : (uint8_t)(1 + rng_below(&b.r, 255));
+        i.data[at] = (uint8_t)(i.data[at] ^ (k < 8 ? 1u << k : k == 8 ? 0xffu : 1u + rng_below(&b.r, 255)));
         put_image(&b.e, 2, i.data, i.size);
         expect_damage(&b.e, 2, &l, at);
         i.data[at] = kept;
