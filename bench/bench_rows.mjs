@@ -65,8 +65,8 @@ export const ROWS = [
 ]
 
 /**
- * The same rows in operations a second of processor time, all threads of the process together. For a machine that others
- * use as well: it says what the work costs, not how well it is spread over the processors.
+ * The same rows in operations a second of processor time, all threads of the process together. For a machine that
+ * others use as well: it says what the work costs, not how well it is spread over the processors.
  * @param {Row[]} rows
  * @returns {Row[]}
  */

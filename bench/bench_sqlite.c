@@ -1,8 +1,8 @@
 /* bench_sqlite.c: SQLite as a key-value store: one table WITHOUT ROWID, prepared statements throughout.
  *
- * Settings: WAL; synchronous=OFF where Varve is relaxed, FULL where it is strict; the file mapped; a page cache as large
- * as Varve's memory bound. A put is a transaction of its own. Reads run in a read transaction that is ended and begun
- * again every BENCH_READ_RENEW reads. Full compaction is VACUUM and a checkpoint. */
+ * Settings: WAL; synchronous=OFF where Varve is relaxed, FULL where it is strict; the file mapped; a page cache as
+ * large as Varve's memory bound. A put is a transaction of its own. Reads run in a read transaction that is ended and
+ * begun again every BENCH_READ_RENEW reads. Full compaction is VACUUM and a checkpoint. */
 #include "bench.h"
 
 #include <sqlite3.h>

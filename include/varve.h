@@ -157,9 +157,10 @@ typedef struct varve_options {
   varve_compression compression;
   uint32_t sync_interval_ms; /* RELAXED: longest time until stable storage. Default 100 */
   uint32_t lock_wait_ms;     /* how long to wait for another process to close. Default 0 */
-  /* Bound on all memory the engine takes: memtables, log, cache, indexes, filters, buffers. When it is set the process grows by no
-   * more: tables are then read through the cache. Default 128 MiB (WebAssembly 32 MiB), and tables are mapped besides: pages of
-   * theirs that were read count as the process's while the system leaves them there. */
+  /* Bound on all memory the engine takes: memtables, log, cache, indexes, filters, buffers. When it is set the
+   * process grows by no more: tables are then read through the cache. Default 128 MiB (WebAssembly 32 MiB), and
+   * tables are mapped besides: pages of theirs that were read count as the process's while the system leaves them
+   * there. */
   uint64_t memory_bytes;
   uint64_t memtable_bytes; /* size of one memtable. Default 8 MiB, WebAssembly 4 MiB; at most memory / 4 */
   uint32_t table_bytes;    /* target size of a table below level 0. Default 8 MiB, WebAssembly 2 MiB */
@@ -299,7 +300,8 @@ VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varv
 typedef int (*varve_progress)(void *context, uint64_t done, uint64_t total);
 
 /* Writes memory to tables and merges every level that holds keys of the range until nothing superseded or deleted
- * (that no snapshot needs) is left. NULL = all keyspaces. Reads and writes go on. Errors: IO, FULL, CORRUPT, ABORTED. */
+ * (that no snapshot needs) is left. NULL = all keyspaces. Reads and writes go on. Errors: IO, FULL, CORRUPT,
+ * ABORTED. */
 VARVE_API int varve_compact(varve_db *db, varve_progress progress, void *context);
 
 /* Writes what is in memory to tables, so that the log is empty. Errors as varve_compact. */
@@ -311,8 +313,8 @@ typedef struct varve_verify_report {
   char first[512];
 } varve_verify_report;
 
-/* Reads every byte of every live file and checks checksums, order, bounds, counts and references. OK, or CORRUPT with the
- * report filled in. `report` and `progress` may be NULL. */
+/* Reads every byte of every live file and checks checksums, order, bounds, counts and references. OK, or CORRUPT with
+ * the report filled in. `report` and `progress` may be NULL. */
 VARVE_API int varve_verify(varve_db *db, varve_verify_report *report, varve_progress progress, void *context);
 
 typedef struct varve_backup_report {
@@ -321,10 +323,10 @@ typedef struct varve_backup_report {
   uint64_t sequence; /* the backup holds every commit up to this one */
 } varve_backup_report;
 
-/* Writes a consistent copy of the database, as of now, to the directory `target` while reads and writes go on, and reads
- * it back. A target that holds an earlier backup of the same database is brought up to date: only new tables
- * are copied. A backup opens read-only; varve_restore makes a database of it. Errors: EXISTS (the target is something else),
- * IO, FULL, CORRUPT, ABORTED. `report` and `progress` may be NULL. */
+/* Writes a consistent copy of the database, as of now, to the directory `target` while reads and writes go on, and
+ * reads it back. A target that holds an earlier backup of the same database is brought up to date: only new tables
+ * are copied. A backup opens read-only; varve_restore makes a database of it. Errors: EXISTS (the target is something
+ * else), IO, FULL, CORRUPT, ABORTED. `report` and `progress` may be NULL. */
 VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report *report, varve_progress progress,
                            void *context);
 
@@ -356,8 +358,8 @@ VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats);
 
 /* ---- 8. Hosts without threads --------------------------------------------------------------------- */
 
-/* Does about `budget` bytes of background work (flush, compaction, syncs that are due) on the caller's thread. *more says
- * whether there is more to do; it may be NULL. Never needed where the database has its own thread. */
+/* Does about `budget` bytes of background work (flush, compaction, syncs that are due) on the caller's thread. *more
+ * says whether there is more to do; it may be NULL. Never needed where the database has its own thread. */
 VARVE_API int varve_work(varve_db *db, uint64_t budget, bool *more);
 
 #ifdef __cplusplus

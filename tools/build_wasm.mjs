@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// build_wasm.mjs: builds the engine for JavaScript by the CMake preset `wasm` and puts it where the package looks for it,
-// dist/varve.wasm.
+// build_wasm.mjs: builds the engine for JavaScript by the CMake preset `wasm` and puts it where the package looks for
+// it, dist/varve.wasm.
 
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

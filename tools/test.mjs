@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// test.mjs: npm test: every check and every test, step by step, each with its time; it stops at the first step that fails.
+// test.mjs: npm test: every check and every test, step by step, each with its time; it stops at the first step that
+// fails.
 //
 //   npm test                everything
 //   npm test -- js cli      only the steps whose names begin so

@@ -57,7 +57,8 @@ INTERNAL allocator *api_allocator(void);
 /* OK, INVALID (NULL) or CLOSED. */
 INTERNAL int api_check(const varve_db *db);
 
-/* The prefix of a keyspace, NULL = the default one. INVALID when it belongs to another database, CLOSED when it was dropped. */
+/* The prefix of a keyspace, NULL = the default one. INVALID when it belongs to another database, CLOSED when it was
+ * dropped. */
 INTERNAL int api_prefix(const varve_db *db, const varve_keyspace *keyspace, slice *prefix);
 INTERNAL int api_check_key(slice key);
 INTERNAL int api_check_value(slice value);
@@ -86,7 +87,8 @@ INTERNAL void api_successor(buf *b);
 INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, int foreign, env **out);
 INTERNAL int api_close_env(env *e);
 
-/* varve_open over an env that the caller made and locked; it is the database's from now on, also when this fails. For tests. */
+/* varve_open over an env that the caller made and locked; it is the database's from now on, also when this fails. For
+ * tests. */
 INTERNAL int api_open(env *e, const varve_options *options, varve_db **db);
 
 #endif

@@ -1,8 +1,8 @@
 /* arena.c: memory addressed by 32-bit references, in runs of consecutive chunk numbers.
  *
- * A run is one piece of memory that spans one or more chunk numbers, so a piece inside it may cross from one chunk to the
- * next and its reference works all the same. Pieces come from the open run. When one does not fit there, the spare run
- * that arena_reserve made becomes the open one, or a new run is made.
+ * A run is one piece of memory that spans one or more chunk numbers, so a piece inside it may cross from one chunk to
+ * the next and its reference works all the same. Pieces come from the open run. When one does not fit there, the
+ * spare run that arena_reserve made becomes the open one, or a new run is made.
  *
  *     chunk    | 0 | 1 | 2   3   4 | 5 |
  *     run      first  full   open    spare

@@ -1,5 +1,5 @@
-/* env.c: opening and closing the outside world: what is the same on every target. The rest, env_target_*, is in the one of env_native.c,
- * env_wasi.c and env_wasm.c that a build has.
+/* env.c: opening and closing the outside world: what is the same on every target. The rest, env_target_*, is in the
+ * one of env_native.c, env_wasi.c and env_wasm.c that a build has.
  */
 #include "env/env.h"
 

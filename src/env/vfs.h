@@ -11,11 +11,13 @@
  *   <n> is decimal, no leading zeros, 1 .. 2^56 - 1. Other names in the directory are left alone and not listed.
  *
  * Durability: bytes are durable after sync returned OK, names (created, removed) after sync_dir did. Before
- * that any part of them may be there after a power cut, in any order of 512-byte sectors. After the death of the process
- * alone everything written is there. A sync that failed is final: what was dirty may be lost although a later sync says OK.
+ * that any part of them may be there after a power cut, in any order of 512-byte sectors. After the death of the
+ * process alone everything written is there. A sync that failed is final: what was dirty may be lost although a later
+ * sync says OK.
  *
- * Failures: IO, FULL (no space or quota), NOMEM, READONLY, MISSING (open or remove of a file that is not there), LOCKED. Every failure
- * carries a message with the file's name and the system's reason. Nothing is retried, nothing swallowed.
+ * Failures: IO, FULL (no space or quota), NOMEM, READONLY, MISSING (open or remove of a file that is not there),
+ * LOCKED. Every failure carries a message with the file's name and the system's reason. Nothing is retried, nothing
+ * swallowed.
  *
  * Threads: different files may be used from different threads at once. On one file any number of read_at and one
  * writer (write_at, allocate, truncate) may run at once, and sync beside them.
@@ -67,7 +69,8 @@ typedef struct vfs_ops {
 
   int (*remove)(vfs *fs, file_kind kind, uint64_t number);
   int (*sync_dir)(vfs *fs);
-  /* Visits every file of the four kinds, by kind and then number, until `visit` returns non-zero, which is passed on. */
+  /* Visits every file of the four kinds, by kind and then number, until `visit` returns non-zero, which is passed
+   * on. */
   int (*list)(vfs *fs, vfs_visit visit, void *context);
 
   /* One owner at a time, within and between processes; freed by the kernel when the process dies. LOCKED names the
@@ -160,8 +163,8 @@ static inline int vfs_close_fs(vfs *fs) {
  * everything. Maps for reading and writing. */
 INTERNAL int vfs_mem_open(allocator *alloc, vfs **fs);
 
-/* A directory of the operating system. MISSING when there is none and CREATE was not asked for; NOT_DATABASE when the path is no
- * directory. */
+/* A directory of the operating system. MISSING when there is none and CREATE was not asked for; NOT_DATABASE when the
+ * path is no directory. */
 INTERNAL int vfs_posix_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
 INTERNAL int vfs_wasi_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
 /* The storage of the JavaScript host: one wasm import for each slot of vfs_ops (see vfs_host.c). */

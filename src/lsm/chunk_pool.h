@@ -1,7 +1,7 @@
 /* chunk_pool.h: the chunks of memtables that are gone, kept for the next ones.
  *
- * A memtable takes its memory in chunks of one size and gives all of it back after its flush. Fresh pages from the system cost
- * a fault each, which is a quarter of the price of an insert; chunks that are used again cost none.
+ * A memtable takes its memory in chunks of one size and gives all of it back after its flush. Fresh pages from the
+ * system cost a fault each, which is a quarter of the price of an insert; chunks that are used again cost none.
  *
  * Threads: any. Chunks in the pool count as used in the allocator below.
  */

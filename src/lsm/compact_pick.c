@@ -1,11 +1,12 @@
 /* compact_pick.c: which tables to merge next: a pure function of a version.
  *
- * Leveled compaction with dynamic targets (RocksDB, "dynamic level bytes", 2015): the last level's target is its own size and each
- * level above is `fanout` times smaller, up to the base level, the first one whose target is worth having; level 0 goes straight there.
- * So nearly all data is in the last level and space amplification stays near 1 + 1 / fanout.
+ * Leveled compaction with dynamic targets (RocksDB, "dynamic level bytes", 2015): the last level's target is its own
+ * size and each level above is `fanout` times smaller, up to the base level, the first one whose target is worth
+ * having; level 0 goes straight there. So nearly all data is in the last level and space amplification stays near 1 +
+ * 1 / fanout.
  *
- * Order of choice: level 0 when it has l0_runs runs; else the level with the largest size : target; else, when nothing presses, a
- * table that is mostly tombstones, so that deleted space comes back without being asked for.
+ * Order of choice: level 0 when it has l0_runs runs; else the level with the largest size : target; else, when
+ * nothing presses, a table that is mostly tombstones, so that deleted space comes back without being asked for.
  *
  * Invariants of a pick
  *   1. Every table of the output level that touches an input's bounds takes part: outputs stay disjoint.
@@ -125,7 +126,8 @@ static bool pick_is_mostly_dead(const table_meta *t) {
   return t->range_tombstones > 0 || t->tombstones * 100 > t->entries * PICK_TOMBSTONES_PERCENT;
 }
 
-/* A table whose tombstones can be turned into space. Those of the last level only when no snapshot needs them any more. */
+/* A table whose tombstones can be turned into space. Those of the last level only when no snapshot needs them any
+ * more. */
 static bool pick_tombstones(const version *v, const pick_levels *p, uint64_t oldest, job_inputs *in) {
   for (uint32_t level = 0; level < LEVELS; level++) {
     const version_level *here = &v->level[level];

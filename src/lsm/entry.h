@@ -1,8 +1,8 @@
 /* entry.h: what the engine stores: versions of keys, and their one order.
  *
- * A version is (key, trailer, value) with trailer = sequence << 8 | kind. Every operation of a batch has a sequence of its
- * own, so a later operation of the same batch wins like any later one. Order everywhere: key ascending, then trailer
- * descending: the newest version of a key comes first.
+ * A version is (key, trailer, value) with trailer = sequence << 8 | kind. Every operation of a batch has a sequence
+ * of its own, so a later operation of the same batch wins like any later one. Order everywhere: key ascending, then
+ * trailer descending: the newest version of a key comes first.
  *
  * `key` below the api layer always means the inner key: the keyspace's varint id, then the user's bytes.
  */

@@ -1,8 +1,8 @@
 /* iter.h: the one iterator contract of the engine, for memtables, blocks, tables, levels and merges.
  *
- * Moves return VARVE_OK when positioned, VARVE_DONE when there is no entry in that direction, < 0 on failure. After DONE or
- * a failure the iterator is not positioned (valid == false) and only an absolute move (first, last, seek, seek_before) may follow.
- * next and prev need a positioned iterator. Directions may be mixed freely.
+ * Moves return VARVE_OK when positioned, VARVE_DONE when there is no entry in that direction, < 0 on failure. After
+ * DONE or a failure the iterator is not positioned (valid == false) and only an absolute move (first, last, seek,
+ * seek_before) may follow. next and prev need a positioned iterator. Directions may be mixed freely.
  *
  * key and value are borrowed until the next move or close. An iterator sees all versions, tombstones too.
  */

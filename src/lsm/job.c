@@ -1,19 +1,21 @@
 /* job.c: flush and compaction: one merge that can be stopped after any version and gone on with later.
  *
- * All inputs are merged in entry order and written to new tables of one level. On the way go: versions that no snapshot can see, deletes
- * that have nothing left to hide, and sequences that no longer decide anything (they become 0, and a block of only
- * such versions stores none).
+ * All inputs are merged in entry order and written to new tables of one level. On the way go: versions that no
+ * snapshot can see, deletes that have nothing left to hide, and sequences that no longer decide anything (they become
+ * 0, and a block of only such versions stores none).
  *
- * A stripe is what one snapshot sees beyond the next older one: versions with sequences in one stripe cannot be told apart by
- * any reader but for the newest. Stripe i ends at snapshots[i]; the last one, at infinity, is everybody's else.
+ * A stripe is what one snapshot sees beyond the next older one: versions with sequences in one stripe cannot be told
+ * apart by any reader but for the newest. Stripe i ends at snapshots[i]; the last one, at infinity, is everybody's
+ * else.
  *
  *     snapshots   10        20                 versions of a key, newest first:  25  22  15  12  7
  *     stripes  0      1          2             kept:                             25      15      7
  *
  * Invariants
- *   1. A version goes only when a newer version of its key, or a range tombstone over it, lies in the same stripe, or when it is a delete in
- *      stripe 0 and no level below the output holds its key.
- *   2. All versions of a key are in one output table, and outputs do not overlap: range tombstones are clipped where tables are cut.
+ *   1. A version goes only when a newer version of its key, or a range tombstone over it, lies in the same stripe, or
+ *      when it is a delete in stripe 0 and no level below the output holds its key.
+ *   2. All versions of a key are in one output table, and outputs do not overlap: range tombstones are clipped where
+ *      tables are cut.
  */
 #include "lsm/lsm_int.h"
 

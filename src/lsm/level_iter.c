@@ -1,7 +1,8 @@
-/* level_iter.c: the disjoint, sorted tables of one level as one iterator. A table is opened when the position reaches it.
+/* level_iter.c: the disjoint, sorted tables of one level as one iterator. A table is opened when the position reaches
+ * it.
  *
- * Bounds of tables cover range tombstones too, so a table may have no version where its bounds say it might: then the walk goes on to
- * the next one.
+ * Bounds of tables cover range tombstones too, so a table may have no version where its bounds say it might: then the
+ * walk goes on to the next one.
  */
 #include "lsm/lsm_int.h"
 

@@ -1,12 +1,14 @@
 /* lsm.h: the door of the storage engine: ordered bytes to bytes, many versions, crash-safe.
  *
- * Everything above (keyspaces, transactions, indexes, SQL) is keys in this one tree. Keys here are inner keys: never empty.
+ * Everything above (keyspaces, transactions, indexes, SQL) is keys in this one tree. Keys here are inner keys: never
+ * empty.
  *
- * Background work is lsm_step, a bounded, resumable state machine. With env->threads a thread of the engine calls it; without,
- * commits pay their share and the host may call it between tasks. Nothing sleeps a writer: one that meets full memtables helps.
+ * Background work is lsm_step, a bounded, resumable state machine. With env->threads a thread of the engine calls it;
+ * without, commits pay their share and the host may call it between tasks. Nothing sleeps a writer: one that meets
+ * full memtables helps.
  *
- * Threads: every function may be called from any thread at any time between open and close, but for the iterator's, which belong to
- * one thread at a time.
+ * Threads: every function may be called from any thread at any time between open and close, but for the iterator's,
+ * which belong to one thread at a time.
  */
 #ifndef VARVE_LSM_H
 #define VARVE_LSM_H

@@ -1,7 +1,8 @@
-/* lsm_read.c: a get: memtables, then level 0 newest first, then one table of each deeper level, until something is known.
+/* lsm_read.c: a get: memtables, then level 0 newest first, then one table of each deeper level, until something is
+ * known.
  *
- * Sources are asked from the newest to the oldest, so the first version found is the answer, unless a range tombstone met on the way
- * (in this source or a newer one) has a larger sequence.
+ * Sources are asked from the newest to the oldest, so the first version found is the answer, unless a range tombstone
+ * met on the way (in this source or a newer one) has a larger sequence.
  */
 #include "lsm/lsm_int.h"
 

@@ -9,9 +9,9 @@
  *   40 16  zeros
  *   56  8  XXH64 of bytes 0 .. 55, seed 0
  *
- * The first record holds the whole state when the manifest was begun. Each record is synced before it counts, so only the last may
- * be torn: a bad record with nothing valid behind it is cut off; one with a valid record behind it is CORRUPT. A failed append
- * or sync makes the manifest unusable: the caller begins a new one or stops.
+ * The first record holds the whole state when the manifest was begun. Each record is synced before it counts, so only
+ * the last may be torn: a bad record with nothing valid behind it is cut off; one with a valid record behind it is
+ * CORRUPT. A failed append or sync makes the manifest unusable: the caller begins a new one or stops.
  */
 #ifndef VARVE_MANIFEST_H
 #define VARVE_MANIFEST_H
@@ -27,7 +27,8 @@ typedef struct manifest_state {
   uint64_t clean_log, clean_end; /* 0 when the last close was not clean */
 } manifest_state;
 
-/* Reads manifest s->manifest. On failure nothing is held. *end is where the next record goes, *torn whether bytes follow it. */
+/* Reads manifest s->manifest. On failure nothing is held. *end is where the next record goes, *torn whether bytes
+ * follow it. */
 INTERNAL int manifest_load(env *e, const super *s, manifest_state *state, uint64_t *end, bool *torn);
 
 /* Begins manifest `number` with the whole of `state`, syncs it and its name. Publishing it in SUPER is the caller's. */

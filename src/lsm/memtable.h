@@ -1,13 +1,13 @@
 /* memtable.h: the newest writes, sorted, in memory: a B+tree in an arena, one writer, readers that never wait.
  *
- * A leaf has up to BTREE_FANOUT slots sorted by key: a 64-bit head (8 key bytes after the node's common prefix, big-endian) and
- * a 32-bit reference to the newest version of the key; a version links to the next older one. Versions are immutable. Range
- * tombstones are kept beside the tree.
+ * A leaf has up to BTREE_FANOUT slots sorted by key: a 64-bit head (8 key bytes after the node's common prefix,
+ * big-endian) and a 32-bit reference to the newest version of the key; a version links to the next older one.
+ * Versions are immutable. Range tombstones are kept beside the tree.
  *
- * Threads: one writer at a time (the commit lock) calls reserve, add and delete_range. Any number of threads read at the same
- * time. Reads are optimistic: a node's version number is odd while it changes and a reader that saw it change starts again. Nothing
- * is freed before the memtable is. What a reader may see is decided by sequence, not by time: versions with
- * a sequence <= the last published one are complete.
+ * Threads: one writer at a time (the commit lock) calls reserve, add and delete_range. Any number of threads read at
+ * the same time. Reads are optimistic: a node's version number is odd while it changes and a reader that saw it
+ * change starts again. Nothing is freed before the memtable is. What a reader may see is decided by sequence, not by
+ * time: versions with a sequence <= the last published one are complete.
  */
 #ifndef VARVE_MEMTABLE_H
 #define VARVE_MEMTABLE_H
@@ -35,15 +35,16 @@ INTERNAL size_t memtable_bytes(const memtable *mt);
 INTERNAL uint64_t memtable_entries(const memtable *mt);       /* versions, without range tombstones */
 INTERNAL uint64_t memtable_range_deletes(const memtable *mt); /* range tombstones as added */
 
-/* The newest version of `key` with a sequence <= seq_max. False when there is none. *value is borrowed from the memtable. Point
- * versions only: see memtable_covering. */
+/* The newest version of `key` with a sequence <= seq_max. False when there is none. *value is borrowed from the
+ * memtable. Point versions only: see memtable_covering. */
 INTERNAL bool memtable_get(const memtable *mt, slice key, uint64_t seq_max, uint64_t *trailer, slice *value);
 
-/* The newest range tombstone with sequence <= seq_max that covers key: false when none, else *found (slices borrowed from the
- * memtable; the range may be a fragment or the whole). One load when there are no range tombstones. */
+/* The newest range tombstone with sequence <= seq_max that covers key: false when none, else *found (slices borrowed
+ * from the memtable; the range may be a fragment or the whole). One load when there are no range tombstones. */
 INTERNAL bool memtable_covering(const memtable *mt, slice key, uint64_t seq_max, range_tombstone *found);
 
-/* All range tombstones fragmented (NULL when there are none), for a flush of a memtable that is no longer written. Owned by the caller. */
+/* All range tombstones fragmented (NULL when there are none), for a flush of a memtable that is no longer written.
+ * Owned by the caller. */
 INTERNAL int memtable_range_set(const memtable *mt, allocator *alloc, rangedel_set **set);
 
 /* An iterator over all point versions. Holds a pin. It may not see versions added after it was positioned (those have

@@ -1,8 +1,9 @@
 /* merge_iter.c: several sorted sources as one.
  *
- * A binary heap of children, smallest (going forward) or largest (backward) at the root, compared by a cached 64-bit head of the key behind
- * what all keys share, and by the whole key only on a tie. The child at the root is the position; after it moved it sinks as
- * far as it must, which for runs of one child is one comparison with each of two children.
+ * A binary heap of children, smallest (going forward) or largest (backward) at the root, compared by a cached 64-bit
+ * head of the key behind what all keys share, and by the whole key only on a tie. The child at the root is the
+ * position; after it moved it sinks as far as it must, which for runs of one child is one comparison with each of two
+ * children.
  *
  * Invariants
  *   1. heap[0 .. live) holds the positioned children, heap[live .. count) the others.
@@ -132,8 +133,8 @@ static int merge_moved(merge_iter *m, int rc) {
   return merge_show(m);
 }
 
-/* Turns around: every child but the root's goes to the other side of the position. The root's key is its own child's, which is
- * not moved until the others are placed. */
+/* Turns around: every child but the root's goes to the other side of the position. The root's key is its own child's,
+ * which is not moved until the others are placed. */
 static int merge_turn(merge_iter *m, bool forward) {
   iter *top = m->heap[0].it;
   for (uint32_t i = 1; i < m->count; i++) {

@@ -1,8 +1,8 @@
 /* rangedel.h: range tombstones, cut into fragments that do not overlap.
  *
  * A range tombstone [begin, end) @ seq hides every version of the keys in it with a smaller sequence. A set holds the
- * fragments of many: sorted by begin, equal ranges together with their sequences descending, so that one binary search answers
- * for a key. Sets are immutable.
+ * fragments of many: sorted by begin, equal ranges together with their sequences descending, so that one binary
+ * search answers for a key. Sets are immutable.
  *
  *     [a,     m) @ 7                 fragments  [a, f) @ 7   [f, m) @ 9, 7   [m, z) @ 9
  *         [f,        z) @ 9
@@ -29,8 +29,8 @@ typedef struct rangedel_set {
   size_t bytes_size;
 } rangedel_set;
 
-/* Fragments `count` tombstones (any order, may overlap), copying their keys. A sequence that appears twice in one range is
- * kept once. NOMEM. *set is NULL when count is 0. */
+/* Fragments `count` tombstones (any order, may overlap), copying their keys. A sequence that appears twice in one
+ * range is kept once. NOMEM. *set is NULL when count is 0. */
 INTERNAL int rangedel_build(allocator *alloc, const range_tombstone *list, size_t count, rangedel_set **set);
 INTERNAL void rangedel_free(rangedel_set *set); /* NULL is allowed */
 INTERNAL size_t rangedel_memory(const rangedel_set *set);

@@ -70,7 +70,8 @@ INTERNAL void table_close(table *t); /* NULL is allowed */
 /* The newest version of key with sequence <= seq_max: OK, NOTFOUND, or a failure. `hash` = key_hash(key). Point
  * versions only. */
 INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
-/* The same, for a key that is expected to be there: the block is on its way to the processor while the filter is asked. */
+/* The same, for a key that is expected to be there: the block is on its way to the processor while the filter is
+ * asked. */
 INTERNAL int table_get_expected(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
 
 INTERNAL const rangedel_set *table_range_set(const table *t); /* NULL when there are none */

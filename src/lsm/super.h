@@ -7,7 +7,8 @@
  *   16  8  generation             4088  8  XXH64 of bytes 0 .. 4087, seed 0
  *   24 16  database id, random
  *
- * A slot is written only after what it names was synced, file and name: so whichever slot survives names a whole manifest.
+ * A slot is written only after what it names was synced, file and name: so whichever slot survives names a whole
+ * manifest.
  */
 #ifndef VARVE_SUPER_H
 #define VARVE_SUPER_H
@@ -25,9 +26,10 @@ typedef struct super {
   uint32_t flags;
 } super;
 
-/* Reads the newer valid slot. MISSING when there is no SUPER file, or it is empty and so is the place (creation was cut short); NOT_DATABASE when
- * neither slot has the magic; NEWER_FORMAT when the newest readable slot has a higher version (checked before the checksum's scope may
- * change: the magic and version alone decide); CORRUPT when no slot is valid. */
+/* Reads the newer valid slot. MISSING when there is no SUPER file, or it is empty and so is the place (creation was
+ * cut short); NOT_DATABASE when neither slot has the magic; NEWER_FORMAT when the newest readable slot has a higher
+ * version (checked before the checksum's scope may change: the magic and version alone decide); CORRUPT when no slot
+ * is valid. */
 INTERNAL int super_read(env *e, super *s);
 
 /* Writes s with generation + 1 (stored back) into its slot and syncs. Creates the file, both slots zero, and syncs the

@@ -1,13 +1,14 @@
 /* user_iter.c: what a user sees: of each key the newest version visible at one sequence, without the deleted ones.
  *
- * Forward the merged input stands on the current version and its bytes are lent out. Backward versions come oldest first, so the input
- * must go past the whole key before its newest visible version is known: that one is copied.
+ * Forward the merged input stands on the current version and its bytes are lent out. Backward versions come oldest
+ * first, so the input must go past the whole key before its newest visible version is known: that one is copied.
  *
- * Range tombstones of every source are asked for each version; the fragment that answered last is kept, and going forward the
- * sources that are older than a fragment jump over it.
+ * Range tombstones of every source are asked for each version; the fragment that answered last is kept, and going
+ * forward the sources that are older than a fragment jump over it.
  *
  * Invariants
- *   1. FORWARD: `in` is on the version shown. BACKWARD: `in` is before every version of the key shown (or not positioned).
+ *   1. FORWARD: `in` is on the version shown. BACKWARD: `in` is before every version of the key shown (or not
+ *      positioned).
  *   2. The view is pinned, so nothing that `in` reads changes but for newer versions in the active memtable, which
  *      are invisible at `seq`.
  */
@@ -261,8 +262,8 @@ static inline bool user_iter_is_above(const user_iter *u, slice key) {
   return u->upper.size > 0 && slice_compare(key, buf_slice(&u->upper)) >= 0;
 }
 
-/* Past the version that `in` is on: one step, or after many steps on one key a seek past all its versions. `key_copy` is
- * in->key, kept elsewhere; `target` the trailer to go to. */
+/* Past the version that `in` is on: one step, or after many steps on one key a seek past all its versions. `key_copy`
+ * is in->key, kept elsewhere; `target` the trailer to go to. */
 static int user_iter_step(user_iter *u, int *steps, uint64_t target) {
   if (++*steps <= USER_ITER_STEPS_MAX) return iter_next(u->in);
   *steps = 0;
@@ -270,7 +271,8 @@ static int user_iter_step(user_iter *u, int *steps, uint64_t target) {
   return iter_seek(u->in, buf_slice(&u->saved_value), target);
 }
 
-/* From where `in` is (rc = its last move): the first visible key; versions of saved_key are passed over when `skipping`. */
+/* From where `in` is (rc = its last move): the first visible key; versions of saved_key are passed over when
+ * `skipping`. */
 static int user_iter_find_forward(user_iter *u, int rc, bool skipping) {
   iter *in = u->in;
   uint64_t visible = trailer_make(u->seq, (entry_kind)0xff);
@@ -304,7 +306,8 @@ static inline bool user_iter_is_below(const user_iter *u, slice key) {
   return u->lower.size > 0 && slice_compare(key, buf_slice(&u->lower)) < 0;
 }
 
-/* `in` is on the oldest version of a key. Takes in the newest visible one and goes before the key. *found = it is a value. */
+/* `in` is on the oldest version of a key. Takes in the newest visible one and goes before the key. *found = it is a
+ * value. */
 static int user_iter_take_key(user_iter *u, bool *found) {
   iter *in = u->in;
   uint64_t visible = trailer_make(u->seq, (entry_kind)0xff);

@@ -1,6 +1,7 @@
 /* version.h: which tables make up the database: an immutable, pinned set; and edits that lead from one to the next.
  *
- * Level 0 holds whole flushes that may overlap, newest first. In every deeper level tables are sorted by key and disjoint.
+ * Level 0 holds whole flushes that may overlap, newest first. In every deeper level tables are sorted by key and
+ * disjoint.
  *
  * Bounds of a table: smallest <= every key in it, range tombstones' begins too; largest is the largest key, or, when
  * largest_exclusive, the end of its last range tombstone (a key that the table says nothing about).
@@ -80,8 +81,8 @@ INTERNAL int edit_encode(const edit *e, buf *out);
 INTERNAL int edit_decode(edit *e, slice bytes);
 
 INTERNAL int version_create(allocator *alloc, version **v); /* empty, one pin */
-/* `base` changed by `e`: a new version with one pin. CORRUPT (with a reason) when the edit removes what is not there, adds a number
- * twice, or breaks order or disjointness. Tables removed are not marked obsolete here. */
+/* `base` changed by `e`: a new version with one pin. CORRUPT (with a reason) when the edit removes what is not there,
+ * adds a number twice, or breaks order or disjointness. Tables removed are not marked obsolete here. */
 INTERNAL int version_apply(const version *base, const edit *e, version **next);
 /* The table of a level >= 1 whose bounds hold key, or the first one after it; index == count when none. */
 INTERNAL uint32_t version_find(const version_level *level, slice key);

@@ -14,10 +14,11 @@
  * The file's number is its name; the log's number is in its header: a file is preallocated (zeros) and recycled under
  * a new log number and salt, so what an earlier log left in it cannot be taken for frames of this one.
  *
- * Recovery takes the longest prefix of frames that are whole and in sequence. What follows it is either a torn tail (never
- * synced) or rot of synced data; the latter when a frame further on, of this log and with a valid checksum, says that
- * the prefix's end was synced (`synced` beyond it), and then it is CORRUPT, never skipped. A tail of synced data can rot
- * without a later frame: the end of a log is therefore also in the next log's header, and at clean close in the manifest.
+ * Recovery takes the longest prefix of frames that are whole and in sequence. What follows it is either a torn tail
+ * (never synced) or rot of synced data; the latter when a frame further on, of this log and with a valid checksum,
+ * says that the prefix's end was synced (`synced` beyond it), and then it is CORRUPT, never skipped. A tail of synced
+ * data can rot without a later frame: the end of a log is therefore also in the next log's header, and at clean close
+ * in the manifest.
  *
  * Invariants
  *   1. Writes only ever extend the valid prefix; after a failed append the next one overwrites the same offset.
@@ -41,20 +42,21 @@ typedef struct wal_header {
 
 typedef struct wal_writer wal_writer;
 
-/* Begins log `h->log` in file `file_number`: creates it, or takes over an existing spare one (recycle). Preallocates at least
- * `size` bytes and maps them where the vfs can; h->salt is chosen here. Nothing is synced: wal_sync does the file, the
- * caller the directory. On failure nothing is left open (a created file is removed again if it can be). */
+/* Begins log `h->log` in file `file_number`: creates it, or takes over an existing spare one (recycle). Preallocates
+ * at least `size` bytes and maps them where the vfs can; h->salt is chosen here. Nothing is synced: wal_sync does the
+ * file, the caller the directory. On failure nothing is left open (a created file is removed again if it can be). */
 INTERNAL int wal_create(env *e, uint64_t file_number, bool recycle, wal_header *h, uint64_t size, wal_writer **w);
 
-/* Goes on with a log that wal_reader read to `end`, of which `synced` bytes are known durable. Nothing is written yet: when bytes follow
- * the end, the first append cuts them off and syncs, so that none of them can ever be taken for a frame. */
+/* Goes on with a log that wal_reader read to `end`, of which `synced` bytes are known durable. Nothing is written
+ * yet: when bytes follow the end, the first append cuts them off and syncs, so that none of them can ever be taken
+ * for a frame. */
 INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uint64_t end, uint64_t synced,
                           wal_writer **w);
 /* That cut is still to be made: who would rather begin another log saves the sync. */
 INTERNAL bool wal_is_uncut(const wal_writer *w);
 
-/* Appends one frame; body is the concatenation of nothing but whole ops. Grows the file when it must (FULL, IO). After a
- * failure the log is as before. */
+/* Appends one frame; body is the concatenation of nothing but whole ops. Grows the file when it must (FULL, IO).
+ * After a failure the log is as before. */
 INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice body);
 
 /* Makes everything appended before the call durable. Any thread; one at a time. A failure is final (wal.h does
@@ -81,9 +83,10 @@ INTERNAL int wal_close(wal_writer *w); /* does not sync. NULL is allowed */
 
 typedef struct wal_reader wal_reader;
 
-/* Opens a file and reads its header: OK; DONE when it is a spare without a readable log (zeros, or a header that was torn while
- * being recycled, and no frame of the log that it names follows); CORRUPT when the header is broken but frames follow that only a
- * live log can hold (valid under the salt in the broken header); NEWER_FORMAT. *r is NULL unless OK. */
+/* Opens a file and reads its header: OK; DONE when it is a spare without a readable log (zeros, or a header that was
+ * torn while being recycled, and no frame of the log that it names follows); CORRUPT when the header is broken but
+ * frames follow that only a live log can hold (valid under the salt in the broken header); NEWER_FORMAT. *r is NULL
+ * unless OK. */
 INTERNAL int wal_reader_open(env *e, uint64_t file_number, wal_header *h, wal_reader **r);
 
 typedef struct wal_frame {
@@ -94,8 +97,8 @@ typedef struct wal_frame {
   slice body;      /* borrowed until the next call */
 } wal_frame;
 
-/* The next frame: OK; DONE at the end of the valid prefix; CORRUPT (with file, offset, reason) for rot of synced data. Sequences
- * must continue: the first frame's is h.next_seq, each next one's follows from the one before. */
+/* The next frame: OK; DONE at the end of the valid prefix; CORRUPT (with file, offset, reason) for rot of synced
+ * data. Sequences must continue: the first frame's is h.next_seq, each next one's follows from the one before. */
 INTERNAL int wal_reader_next(wal_reader *r, wal_frame *frame);
 
 INTERNAL uint64_t wal_reader_end(const wal_reader *r);    /* end of the valid prefix so far */

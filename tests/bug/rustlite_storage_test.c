@@ -1,5 +1,5 @@
-/* rustlite_storage_test.c: nine ways in which RustLite 0.8.0 loses or mixes up data, each as a test that it fails and that must
- * pass here. What RustLite does is in the comment of each test.
+/* rustlite_storage_test.c: nine ways in which RustLite 0.8.0 loses or mixes up data, each as a test that it fails and
+ * that must pass here. What RustLite does is in the comment of each test.
  */
 #include "unit/api/engine_bed.h"
 
@@ -28,8 +28,8 @@ static varve_db *rustlite_open_crashed(const char *path) {
   return db;
 }
 
-/* B1. put, sync, put, sync, get gives the first value, and a delete brings it back: all its tables have sequence 0, so that the
- * oldest file wins. */
+/* B1. put, sync, put, sync, get gives the first value, and a delete brings it back: all its tables have sequence 0,
+ * so that the oldest file wins. */
 static void rustlite_b1_overwrites_win_over_older_tables(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
@@ -108,8 +108,8 @@ static void rustlite_b3_the_log_is_bounded(void **state) {
   test_dir_remove(dir);
 }
 
-/* B4. A value of 17 MiB is written and acknowledged, and the log's reader refuses everything above 16 MiB: the database cannot be
- * opened any more. */
+/* B4. A value of 17 MiB is written and acknowledged, and the log's reader refuses everything above 16 MiB: the
+ * database cannot be opened any more. */
 static void rustlite_b4_a_large_value_keeps_the_database_openable(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
@@ -156,8 +156,8 @@ static void rustlite_b4_a_large_value_keeps_the_database_openable(void **state) 
   test_dir_remove(dir);
 }
 
-/* B5. Recovery leaves a torn tail where it is and the writer appends behind it: the next recovery stops there, and every write
- * acknowledged in between is gone. */
+/* B5. Recovery leaves a torn tail where it is and the writer appends behind it: the next recovery stops there, and
+ * every write acknowledged in between is gone. */
 static void rustlite_b5_a_torn_tail_eats_nothing_later(void **state) {
   (void)state;
   static bed_image image;
@@ -249,8 +249,8 @@ static size_t rustlite_tables(varve_db *db) {
   return count;
 }
 
-/* B7, B10. What is appended to the manifest is never replayed: after flush and reopen the table is an orphan. Files are named
- * after the millisecond: of 200 flushes 35 files are left. */
+/* B7, B10. What is appended to the manifest is never replayed: after flush and reopen the table is an orphan. Files
+ * are named after the millisecond: of 200 flushes 35 files are left. */
 static void rustlite_b7_every_table_survives_a_reopen(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
@@ -299,8 +299,9 @@ static bed_file *rustlite_graft(bed_image *before, const bed_file *f) {
   return fresh;
 }
 
-/* B8. The manifest is written over in place and then truncated; one that cannot be read is an empty database. Here the new manifest
- * is cut after each byte, then SUPER's new slot is written up to each byte: the content is always the same. */
+/* B8. The manifest is written over in place and then truncated; one that cannot be read is an empty database. Here
+ * the new manifest is cut after each byte, then SUPER's new slot is written up to each byte: the content is always
+ * the same. */
 static void rustlite_b8_manifest_replacement_is_atomic(void **state) {
   (void)state;
   static bed_image before, after;

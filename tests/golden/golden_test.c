@@ -1,5 +1,6 @@
-/* golden_test.c: databases of every format version are read to the last entry, read-only and for writing, and stay readable when they
- * are written on. VARVE_GOLDEN names the directory tests/golden where it is not where this was compiled.
+/* golden_test.c: databases of every format version are read to the last entry, read-only and for writing, and stay
+ * readable when they are written on. VARVE_GOLDEN names the directory tests/golden where it is not where this was
+ * compiled.
  */
 #include "unit/api/engine_bed.h"
 

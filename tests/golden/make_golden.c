@@ -1,5 +1,5 @@
-/* make_golden.c: makes a golden database: `make_golden DIRECTORY`, which must not exist. The same bytes each time: without a thread,
- * and with ids and salts from a fixed seed.
+/* make_golden.c: makes a golden database: `make_golden DIRECTORY`, which must not exist. The same bytes each time:
+ * without a thread, and with ids and salts from a fixed seed.
  *
  * It leaves tables on several levels with LZ4 blocks and range tombstones, a keyspace, and a log that was not flushed.
  */

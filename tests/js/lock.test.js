@@ -175,8 +175,9 @@ describe('workers', () => {
 })
 
 describe('race for a lock that a dead process left', () => {
-  // Every process tries to take the lock at the same moment, again and again, with a dead owner's file put back each time by the
-  // one that had it. Whoever has it makes a file that must not exist yet, and removes it: two owners at once would see it.
+  // Every process tries to take the lock at the same moment, again and again, with a dead owner's file put back each
+  // time by the one that had it. Whoever has it makes a file that must not exist yet, and removes it: two owners at
+  // once would see it.
   const RACER = `
     import { writeFileSync, rmSync } from 'node:fs'
     import { setTimeout as wait } from 'node:timers/promises'

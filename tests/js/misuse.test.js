@@ -1,4 +1,5 @@
-// misuse.test.js: a mistake of the program is a TypeError whose message names the fix; a failure of the database has a code.
+// misuse.test.js: a mistake of the program is a TypeError whose message names the fix; a failure of the database has
+// a code.
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'

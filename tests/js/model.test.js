@@ -1,5 +1,6 @@
-// model.test.js: thousands of random operations, each answer compared with a sorted array's. A failure prints the seed; run
-// it again with VARVE_SEED=<seed>. VARVE_SEEDS sets how many seeds each place gets, VARVE_STEPS how many steps a seed.
+// model.test.js: thousands of random operations, each answer compared with a sorted array's. A failure prints the
+// seed; run it again with VARVE_SEED=<seed>. VARVE_SEEDS sets how many seeds each place gets, VARVE_STEPS how many
+// steps a seed.
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'

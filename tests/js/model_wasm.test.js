@@ -1,10 +1,10 @@
 /**
- * The random histories of tests/support/model.h in WebAssembly: the program of tests/model/model_main.c, built with wasi-libc, runs
- * seeds under node:wasi and must agree with its sorted array at every step, and do what the native program does for the same
- * seeds.
+ * The random histories of tests/support/model.h in WebAssembly: the program of tests/model/model_main.c, built with
+ * wasi-libc, runs seeds under node:wasi and must agree with its sorted array at every step, and do what the native
+ * program does for the same seeds.
  *
- * VARVE_MODEL and VARVE_MODEL_WASM name the programs; else they are looked for where the CMake presets put them. VARVE_TEST_SCALE is a
- * percentage of the seeds.
+ * VARVE_MODEL and VARVE_MODEL_WASM name the programs; else they are looked for where the CMake presets put them.
+ * VARVE_TEST_SCALE is a percentage of the seeds.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// native.test.js: the same directory, natively and in Node: what one writes the other reads byte for byte, and each keeps the other
-// out. Needs build/release/varve (npm run build).
+// native.test.js: the same directory, natively and in Node: what one writes the other reads byte for byte, and each
+// keeps the other out. Needs build/release/varve (npm run build).
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'

@@ -1,4 +1,5 @@
-// turns.test.js: writes of one turn share one commit; reads see every write made before them; background work keeps nothing alive.
+// turns.test.js: writes of one turn share one commit; reads see every write made before them; background work keeps
+// nothing alive.
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

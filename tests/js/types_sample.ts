@@ -1,5 +1,5 @@
-// types_sample.ts: a program that uses every part of the package's types; tsc checks it, nothing runs it. What must be refused
-// is marked with @ts-expect-error.
+// types_sample.ts: a program that uses every part of the package's types; tsc checks it, nothing runs it. What must
+// be refused is marked with @ts-expect-error.
 
 import { Database, DatabaseError, Keyspace, MemoryHost, Snapshot } from 'varve'
 import type { Change, Range, Stats } from 'varve'

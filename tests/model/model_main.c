@@ -1,8 +1,9 @@
-/* model_main.c: the random histories of tests/support/model.h as a plain program, so that the same seeds run natively and under any WASI
- * host: `model_main SEEDS FIRST_SEED PATH [STEPS]`. PATH is ":memory:" or an existing directory, in which each seed makes its own.
+/* model_main.c: the random histories of tests/support/model.h as a plain program, so that the same seeds run natively
+ * and under any WASI host: `model_main SEEDS FIRST_SEED PATH [STEPS]`. PATH is ":memory:" or an existing directory,
+ * in which each seed makes its own.
  *
- * Prints what was done as one line of JSON. What is equal wherever the seeds run comes first; how often a thread of the engine flushed
- * or compacted depends on the machine.
+ * Prints what was done as one line of JSON. What is equal wherever the seeds run comes first; how often a thread of
+ * the engine flushed or compacted depends on the machine.
  */
 #include "support/model.h"
 

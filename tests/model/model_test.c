@@ -1,4 +1,5 @@
-/* model_test.c: thousands of random histories against a sorted array (tests/support/model.h), in memory and in a directory. */
+/* model_test.c: thousands of random histories against a sorted array (tests/support/model.h), in memory and in a
+ * directory. */
 #include "support/test.h"
 
 #include "support/model.h"

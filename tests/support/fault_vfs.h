@@ -4,7 +4,8 @@
  *     f->base.traits &= ~VFS_MAP_WRITE;                                        the engine writes instead of mapping
  *     f->rule = (fault_rule){.ops = FAULT_BIT(FAULT_SYNC), .kind = FAULT_ANY_KIND, .nth = 2, .status = VARVE_IO};
  *
- * A rule is set while no other thread is in the vfs; calls may come from many. Closing the fault_vfs closes the inner one.
+ * A rule is set while no other thread is in the vfs; calls may come from many. Closing the fault_vfs closes the inner
+ * one.
  */
 #ifndef VARVE_FAULT_VFS_H
 #define VARVE_FAULT_VFS_H

@@ -1,8 +1,9 @@
 /* model.c: the histories of model.h.
  *
- * Keys come from a small set, so that they collide, shadow and delete each other: 1 to 4 letters of an alphabet of 3 (many are prefixes of
- * others, and some hold the bytes 00 and ff), and some long ones with a common beginning. The model of a keyspace is an array over that
- * sorted set: the number of the value, 0 = absent. A value is made from its number.
+ * Keys come from a small set, so that they collide, shadow and delete each other: 1 to 4 letters of an alphabet of 3
+ * (many are prefixes of others, and some hold the bytes 00 and ff), and some long ones with a common beginning. The
+ * model of a keyspace is an array over that sorted set: the number of the value, 0 = absent. A value is made from its
+ * number.
  */
 #include "support/model.h"
 

@@ -1,7 +1,7 @@
 /* model.h: random histories run against the database and against a sorted array, which must agree at every step.
  *
- * One seed decides everything: options, which operations occur (swarm testing: Groce et al., ISSTA 2012), keys, values. Uses only the
- * public interface and the C library, so that it runs natively and under WASI alike.
+ * One seed decides everything: options, which operations occur (swarm testing: Groce et al., ISSTA 2012), keys,
+ * values. Uses only the public interface and the C library, so that it runs natively and under WASI alike.
  */
 #ifndef VARVE_MODEL_H
 #define VARVE_MODEL_H

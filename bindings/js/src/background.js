@@ -1,5 +1,5 @@
-// background.js: the engine's background work, done between the program's tasks, and the syncs of relaxed commits. Nothing here
-// keeps a process alive.
+// background.js: the engine's background work, done between the program's tasks, and the syncs of relaxed commits.
+// Nothing here keeps a process alive.
 
 import { platform } from './platform.js'
 

@@ -1,5 +1,5 @@
-// bridge.js: the host behind the wasm imports: objects become numbers, thrown errors become negative statuses. A thrown error
-// must never unwind the engine's stack, which would leave its promises broken, so every call ends here.
+// bridge.js: the host behind the wasm imports: objects become numbers, thrown errors become negative statuses. A
+// thrown error must never unwind the engine's stack, which would leave its promises broken, so every call ends here.
 
 import { STATUS } from './abi.js'
 import { HostError } from './host/host.js'

@@ -1,5 +1,6 @@
-// calls.js: the exports of the engine behind one rule: a trap is turned into an error by whoever owns the instance. A database
-// that was closed, or that stopped, has a table whose every function throws, so that no call needs to ask first.
+// calls.js: the exports of the engine behind one rule: a trap is turned into an error by whoever owns the instance. A
+// database that was closed, or that stopped, has a table whose every function throws, so that no call needs to ask
+// first.
 
 import { DatabaseError } from './errors.js'
 

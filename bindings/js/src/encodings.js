@@ -1,5 +1,6 @@
-// encodings.js: how keys and values become bytes and come back. An encoding makes a string (stored as UTF-8) or bytes of
-// what an application passes, and gets back one of the three forms that module.js can read: text, Buffer or Uint8Array.
+// encodings.js: how keys and values become bytes and come back. An encoding makes a string (stored as UTF-8) or bytes
+// of what an application passes, and gets back one of the three forms that module.js can read: text, Buffer or
+// Uint8Array.
 
 import { describe, suggestion } from './errors.js'
 
@@ -61,8 +62,8 @@ const ENCODINGS = Object.freeze({
 })
 
 /**
- * The encoding for an option: a name, or { name, encode, decode, format } where format says what decode gets ('utf8' = a
- * string, 'view' or 'buffer' = bytes) and encode returns a string or a Uint8Array.
+ * The encoding for an option: a name, or { name, encode, decode, format } where format says what decode gets ('utf8'
+ * = a string, 'view' or 'buffer' = bytes) and encode returns a string or a Uint8Array.
  * @param {unknown} option
  * @param {string} where 'keyEncoding' or 'valueEncoding'
  * @returns {Encoding}

@@ -1,5 +1,5 @@
-// engine.js: the calls of one database, over one instance of the module. One database has one instance, so that closing it gives all
-// its memory back and a fault stops nobody else.
+// engine.js: the calls of one database, over one instance of the module. One database has one instance, so that
+// closing it gives all its memory back and a fault stops nobody else.
 
 import * as abi from './abi.js'
 import { STATUS } from './abi.js'

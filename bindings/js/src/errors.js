@@ -1,5 +1,5 @@
-// errors.js: the two kinds of failure. DatabaseError is what the world did (a lock, a full disk, a broken file) and has a
-// code; TypeError is what the caller's program did, and its message names the fix.
+// errors.js: the two kinds of failure. DatabaseError is what the world did (a lock, a full disk, a broken file) and
+// has a code; TypeError is what the caller's program did, and its message names the fix.
 
 import { STATUS, STATUS_BY_NUMBER } from './abi.js'
 

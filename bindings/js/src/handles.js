@@ -1,5 +1,5 @@
-// handles.js: what a database has open: iterators and snapshots. close() closes them, and one that a program forgot is closed when
-// its object is collected.
+// handles.js: what a database has open: iterators and snapshots. close() closes them, and one that a program forgot
+// is closed when its object is collected.
 
 /** @typedef {'iterator' | 'snapshot'} HandleKind */
 

@@ -1,5 +1,5 @@
-// iterator.js: rows of a range. Rows are fetched in pages: small at first, for those who only want a few, then larger, so that
-// a long walk crosses into the engine once in a thousand rows.
+// iterator.js: rows of a range. Rows are fetched in pages: small at first, for those who only want a few, then
+// larger, so that a long walk crosses into the engine once in a thousand rows.
 
 import { asyncDispose, dispose } from './dispose.js'
 import { closedError } from './errors.js'

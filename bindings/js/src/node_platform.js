@@ -39,8 +39,9 @@ function compileOnceSync() {
 let lastBreak = 0
 
 /**
- * Ticks run once the current callback is done, and, when scheduled from a microtask, once the queue of microtasks is empty:
- * a tick from a microtask is the end of the turn. Ticks starve the event loop, so every so often setImmediate is used.
+ * Ticks run once the current callback is done, and, when scheduled from a microtask, once the queue of microtasks is
+ * empty: a tick from a microtask is the end of the turn. Ticks starve the event loop, so every so often setImmediate
+ * is used.
  * @param {() => void} run
  */
 function afterTurn(run) {

@@ -1,5 +1,5 @@
-// platform.js: what differs between Node and a page, set once by the entry point (index.js, browser.js) before anything is
-// opened.
+// platform.js: what differs between Node and a page, set once by the entry point (index.js, browser.js) before
+// anything is opened.
 
 /**
  * @typedef {object} Platform

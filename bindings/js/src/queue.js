@@ -1,17 +1,18 @@
 // queue.js: promise writes of one turn of the event loop share one commit.
 //
-// put(), del(), batch() and clear() encode their change into the stage at once, so that values may be changed afterwards and
-// misuse rejects only its own promise. The stage is committed when the turn is over: after all callbacks and promise
-// reactions that are due have run (platform.afterTurn). A microtask alone would be too early: of a hundred callers
-// that each `await` their puts in a loop, every one resumes in a microtask of its own, and each would commit alone. A
-// timer or setImmediate would be late: a loop of awaited puts would wait for a round of the event loop each time.
+// put(), del(), batch() and clear() encode their change into the stage at once, so that values may be changed
+// afterwards and misuse rejects only its own promise. The stage is committed when the turn is over: after all
+// callbacks and promise reactions that are due have run (platform.afterTurn). A microtask alone would be too early:
+// of a hundred callers that each `await` their puts in a loop, every one resumes in a microtask of its own, and each
+// would commit alone. A timer or setImmediate would be late: a loop of awaited puts would wait for a round of the
+// event loop each time.
 //
-// Reads, synchronous writes, sync() and close() flush first, so a program always reads what it wrote. A group that would pass
-// GROUP_BYTES is committed at once, which bounds memory.
+// Reads, synchronous writes, sync() and close() flush first, so a program always reads what it wrote. A group that
+// would pass GROUP_BYTES is committed at once, which bounds memory.
 //
-// Outcome: a commit is all or nothing, so when it fails every promise of the group is rejected; only for a reason that may lie
-// with one caller's changes alone (a dropped keyspace, one batch too large) each caller's changes are then committed on
-// their own, and each promise gets its own outcome.
+// Outcome: a commit is all or nothing, so when it fails every promise of the group is rejected; only for a reason
+// that may lie with one caller's changes alone (a dropped keyspace, one batch too large) each caller's changes are
+// then committed on their own, and each promise gets its own outcome.
 
 import { DatabaseError } from './errors.js'
 import { platform } from './platform.js'

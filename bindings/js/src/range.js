@@ -1,6 +1,6 @@
-// range.js: a range as an application writes it ({ gt, gte, lt, lte, prefix, reverse, limit, snapshot }) becomes the half-open
-// one that the engine walks: lower <= key < upper, and a prefix. The successor of a key is the key with a zero byte behind
-// it, so gt and lte need nothing of their own.
+// range.js: a range as an application writes it ({ gt, gte, lt, lte, prefix, reverse, limit, snapshot }) becomes the
+// half-open one that the engine walks: lower <= key < upper, and a prefix. The successor of a key is the key with a
+// zero byte behind it, so gt and lte need nothing of their own.
 
 import { refuseLoneSurrogates } from './encodings.js'
 import { checkOptions, describe } from './errors.js'

@@ -1,9 +1,9 @@
-/* damage_test.c: every byte of every file flipped, every file cut: the answers are the same ones, or CORRUPT, NEWER_FORMAT or
- * NOT_DATABASE with the file's name. Never other answers, never a crash.
+/* damage_test.c: every byte of every file flipped, every file cut: the answers are the same ones, or CORRUPT,
+ * NEWER_FORMAT or NOT_DATABASE with the file's name. Never other answers, never a crash.
  *
- * What a killed process leaves may lose, with damage in what it had not synced, the commits from there on: then the answer is an
- * earlier state that holds everything synced. A log that is cut off with all that says how far it was synced ends earlier still: nothing
- * is left that could tell. All other damage is held to the rule above.
+ * What a killed process leaves may lose, with damage in what it had not synced, the commits from there on: then the
+ * answer is an earlier state that holds everything synced. A log that is cut off with all that says how far it was
+ * synced ends earlier still: nothing is left that could tell. All other damage is held to the rule above.
  */
 #include "unit/api/engine_bed.h"
 

@@ -1,5 +1,5 @@
-/* engine_bed.h: what the tests of the whole engine share: databases as images of files that can be damaged and opened again
- * in memory, the whole content of a database as one number, sentences that must hold a word.
+/* engine_bed.h: what the tests of the whole engine share: databases as images of files that can be damaged and opened
+ * again in memory, the whole content of a database as one number, sentences that must hold a word.
  */
 #ifndef VARVE_ENGINE_BED_H
 #define VARVE_ENGINE_BED_H

@@ -1,8 +1,9 @@
-/* faults_test.c: every call of the file layer, then every allocation, fails once while a small history runs: open, put, batch, get,
- * iterate, snapshot, range delete, flush, compact, verify, close.
+/* faults_test.c: every call of the file layer, then every allocation, fails once while a small history runs: open,
+ * put, batch, get, iterate, snapshot, range delete, flush, compact, verify, close.
  *
- * What must hold whatever fails: the call that meets it says so, or nothing was lost by it; everything acknowledged is read back, in
- * this run and after a new open of what is on disk then; what was not acknowledged is there whole or not at all; no memory is left.
+ * What must hold whatever fails: the call that meets it says so, or nothing was lost by it; everything acknowledged
+ * is read back, in this run and after a new open of what is on disk then; what was not acknowledged is there whole or
+ * not at all; no memory is left.
  */
 #include "unit/api/engine_bed.h"
 

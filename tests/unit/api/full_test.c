@@ -1,7 +1,8 @@
-/* full_test.c: a disk without space: the write that does not fit fails with FULL and is not there, everything acknowledged is,
- * reads go on, and with space the writes do too.
+/* full_test.c: a disk without space: the write that does not fit fails with FULL and is not there, everything
+ * acknowledged is, reads go on, and with space the writes do too.
  *
- * On a small file system of its own where the process may mount one (root), and everywhere with a file layer that says FULL.
+ * On a small file system of its own where the process may mount one (root), and everywhere with a file layer that
+ * says FULL.
  */
 #define _GNU_SOURCE
 #include "unit/api/engine_bed.h"

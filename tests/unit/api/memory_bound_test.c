@@ -1,11 +1,13 @@
-/* memory_bound_test.c: one number bounds the engine's memory: while 1 GB is written and overwritten, the process is never larger than
- * an empty one by more than memory_bytes and 20 %. Measured by the system (VmHWM), in a process of its own.
+/* memory_bound_test.c: one number bounds the engine's memory: while 1 GB is written and overwritten, the process is
+ * never larger than an empty one by more than memory_bytes and 20 %. Measured by the system (VmHWM), in a process of
+ * its own.
  *
- * By default tables are mapped. Those of their pages that were read are counted by the system as the process's too, although they are the
- * system's cache and it takes them away when it likes. The bound is on what the process holds of its own then, and the log's map
- * with it; the figures of all of it are printed.
+ * By default tables are mapped. Those of their pages that were read are counted by the system as the process's too,
+ * although they are the system's cache and it takes them away when it likes. The bound is on what the process holds
+ * of its own then, and the log's map with it; the figures of all of it are printed.
  *
- * Sanitizers keep memory of their own and make everything slow: there the run is short and only the engine's own count is checked.
+ * Sanitizers keep memory of their own and make everything slow: there the run is short and only the engine's own
+ * count is checked.
  */
 #define _GNU_SOURCE
 #include "unit/api/engine_bed.h"

@@ -1,5 +1,5 @@
-/* misuse_test.c: what callers do wrong with arguments, handles and backups: each gets its own status and a sentence that says what
- * to do. Places are in places_test.c, damaged files in damage_test.c, full disks in full_test.c.
+/* misuse_test.c: what callers do wrong with arguments, handles and backups: each gets its own status and a sentence
+ * that says what to do. Places are in places_test.c, damaged files in damage_test.c, full disks in full_test.c.
  */
 #define _GNU_SOURCE
 #include "unit/api/misuse_bed.h"

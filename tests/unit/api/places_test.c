@@ -1,5 +1,5 @@
-/* places_test.c: places that hold no database, a newer one, one that may only be read: each gets its own status and a sentence that
- * says what to do, and no file is changed.
+/* places_test.c: places that hold no database, a newer one, one that may only be read: each gets its own status and a
+ * sentence that says what to do, and no file is changed.
  */
 #define _GNU_SOURCE
 #include "unit/api/misuse_bed.h"

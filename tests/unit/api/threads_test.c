@@ -1,8 +1,8 @@
-/* threads_test.c: readers beside writers, flushes, compactions, backups and checks, all at once; group commit; closing while the
- * background thread is busy. To be run under ThreadSanitizer as well.
+/* threads_test.c: readers beside writers, flushes, compactions, backups and checks, all at once; group commit;
+ * closing while the background thread is busy. To be run under ThreadSanitizer as well.
  *
- * What readers check: both keys of a pair are always written in one batch with the same number, so whoever reads them at one moment
- * (snapshot, iterator) finds them equal; a snapshot reads the same whenever it is read.
+ * What readers check: both keys of a pair are always written in one batch with the same number, so whoever reads them
+ * at one moment (snapshot, iterator) finds them equal; a snapshot reads the same whenever it is read.
  */
 #define _GNU_SOURCE
 #include "unit/api/engine_bed.h"

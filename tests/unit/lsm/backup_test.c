@@ -1,4 +1,5 @@
-/* backup_test.c: backups that are full, incremental, of a database in use, stopped, damaged, or made of a damaged source. */
+/* backup_test.c: backups that are full, incremental, of a database in use, stopped, damaged, or made of a damaged
+ * source. */
 #include "unit/api/engine_bed.h"
 
 typedef struct backup_bed {

@@ -1,4 +1,5 @@
-/* compact_pick_test.c: what is merged next, on random versions: inputs that may be merged together, and an end of the picking. */
+/* compact_pick_test.c: what is merged next, on random versions: inputs that may be merged together, and an end of the
+ * picking. */
 #include "support/test.h"
 
 #include <stdio.h>
@@ -70,7 +71,8 @@ static void pick_check(const version *v, const job_inputs *in) {
     if (level > in->output_level) assert_int_equal(in->level[level].from, in->level[level].to);
     for (uint32_t i = in->level[level].from; i < in->level[level].to; i++) {
       const table_meta *t = here->tables[i];
-      /* All that it meets in the levels from its own to the output takes part, or something newer would be put below it. */
+      /* All that it meets in the levels from its own to the output takes part, or something newer would be put below
+       * it. */
       for (uint32_t below = level + 1; below <= in->output_level; below++) {
         for (uint32_t k = 0; k < v->level[below].count; k++) {
           const table_meta *other = v->level[below].tables[k];

@@ -1,5 +1,5 @@
-/* memtable_memory_test.c: the promise of a reservation in the worst orders of keys, its failures, and how much memory an
- * entry takes. */
+/* memtable_memory_test.c: the promise of a reservation in the worst orders of keys, its failures, and how much memory
+ * an entry takes. */
 #include "support/test.h"
 
 #include "lsm/memtable_int.h"

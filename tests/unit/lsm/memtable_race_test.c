@@ -1,9 +1,9 @@
 /* memtable_race_test.c: readers of a memtable while it is written.
  *
  * Twice: with threads, for the memory model (under the thread sanitizer), and in one thread, for the algorithm. For the
- * latter the memtable is compiled into this file once more, with every load that a reader may share with the writer calling a
- * hook, and the hook lets the writer add entries right there: each place where a reader can be overtaken is met
- * thousands of times, and a seed repeats the run.
+ * latter the memtable is compiled into this file once more, with every load that a reader may share with the writer
+ * calling a hook, and the hook lets the writer add entries right there: each place where a reader can be overtaken is
+ * met thousands of times, and a seed repeats the run.
  */
 #include "support/test.h"
 

@@ -1,6 +1,6 @@
-/* memtable_test.c: a memtable against a sorted array of all versions, for many shapes of keys. Beside it: what memory it
- * takes and promises (memtable_memory_test.c), range tombstones (memtable_ranges_test.c), readers while it is written
- * (memtable_race_test.c). */
+/* memtable_test.c: a memtable against a sorted array of all versions, for many shapes of keys. Beside it: what memory
+ * it takes and promises (memtable_memory_test.c), range tombstones (memtable_ranges_test.c), readers while it is
+ * written (memtable_race_test.c). */
 #include "support/test.h"
 
 #include <stdlib.h>

@@ -208,7 +208,8 @@ static void merges_agree_with_a_sorted_array(void **state) {
   }
 }
 
-/* merge_iter_skip leaves out, of the sources whose versions are all older, what is before the key: nothing newer is lost. */
+/* merge_iter_skip leaves out, of the sources whose versions are all older, what is before the key: nothing newer is
+ * lost. */
 static void a_skip_loses_nothing_newer(void **state) {
   (void)state;
   static merge_bed b;

@@ -14,8 +14,8 @@ static uint32_t recover_key(uint32_t log, uint32_t i) {
   return 100 * log + i;
 }
 
-/* What a killed process leaves with three logs that are not flushed, the first of them also named by the manifest. A sync after log
- * `synced` (0 = none). file[i] and end[i] say where each log is and ends. */
+/* What a killed process leaves with three logs that are not flushed, the first of them also named by the manifest. A
+ * sync after log `synced` (0 = none). file[i] and end[i] say where each log is and ends. */
 typedef struct recover_case {
   bed_image image;
   uint64_t file[LOGS], end[LOGS], half[LOGS]; /* half: the end of the fifth entry */
@@ -229,8 +229,8 @@ static int recover_open_failing(const bed_image *image, const fault_rule *rule, 
   return rc;
 }
 
-/* Every call of the file layer that recovery makes fails once, before or after a part of its work was done; the next recovery
- * finds everything. */
+/* Every call of the file layer that recovery makes fails once, before or after a part of its work was done; the next
+ * recovery finds everything. */
 static void an_interrupted_recovery_is_repeated(void **state) {
   (void)state;
   static recover_case c;

@@ -1,5 +1,5 @@
-/* snapshot_test.c: which versions compaction keeps: exactly those that some snapshot, or the latest state, sees; and range tombstones
- * where tables are cut.
+/* snapshot_test.c: which versions compaction keeps: exactly those that some snapshot, or the latest state, sees; and
+ * range tombstones where tables are cut.
  */
 #include "unit/api/engine_bed.h"
 
@@ -35,7 +35,8 @@ static void snapshot_check(varve_db *db, const varve_snapshot *s, uint32_t i, ui
   varve_value_release(&v);
 }
 
-/* Versions 1 .. 9 of one key with snapshots after some of them: what is left is one version for each snapshot and the newest. */
+/* Versions 1 .. 9 of one key with snapshots after some of them: what is left is one version for each snapshot and the
+ * newest. */
 static void one_version_stays_for_each_snapshot(void **state) {
   (void)state;
   for (uint32_t mask = 0; mask < 256; mask += 5) {

@@ -1,5 +1,5 @@
-/* version_test.c: edits survive their bytes, broken bytes are refused; versions obey their edits or refuse them; searches agree
- * with looking at every table.
+/* version_test.c: edits survive their bytes, broken bytes are refused; versions obey their edits or refuse them;
+ * searches agree with looking at every table.
  */
 #include "support/test.h"
 
