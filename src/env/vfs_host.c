@@ -19,6 +19,8 @@
 #define HOST_SIZE_MAX 9007199254740992.0 /* 2^53 */
 
 HOST_IMPORT("place_open") extern int host_place_open(const char *path, size_t size, uint32_t flags);
+/* 1 = the place held names that are no file of ours when it was opened. */
+HOST_IMPORT("place_foreign") extern int host_place_foreign(int place);
 HOST_IMPORT("place_close") extern int host_place_close(int place);
 HOST_IMPORT("open") extern int host_open(int place, int kind, double number, uint32_t flags);
 HOST_IMPORT("close") extern int host_close(int file);
@@ -251,6 +253,7 @@ INTERNAL int vfs_host_open(allocator *alloc, const char *path, uint32_t flags, v
   h->base.ops = &host_ops;
   h->base.alloc = alloc;
   h->base.traits = (flags & VFS_PLACE_READ_ONLY) != 0 ? VFS_READ_ONLY : 0;
+  h->base.foreign = host_place_foreign(place) > 0;
   h->base.location = location;
   h->place = place;
   h->location = location;

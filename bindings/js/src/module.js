@@ -143,6 +143,8 @@ export class Module {
       /** @param {number} path @param {number} size @param {number} flags */
       place_open: (path, size, flags) => b.guard(() => b.places.add(b.host.open(text(path, size), flags))),
       /** @param {number} place */
+      place_foreign: (place) => b.guard(() => Number(b.places.at(place).foreign)),
+      /** @param {number} place */
       place_close: (place) => b.guard(() => b.places.take(place).close()),
       /** @param {number} place @param {number} kind @param {number} number @param {number} flags */
       open: (place, kind, number, flags) => b.guard(() => b.files.add(b.places.at(place).open(kind, number, flags))),

@@ -42,6 +42,8 @@ export class HostError extends Error {
 
 /**
  * @typedef {object} HostPlace the place of one database
+ * @property {boolean} foreign it held names that are not ours (see isOurs) when it was opened, and no SUPER: no database is
+ *   made among them
  * @property {(kind: number, number: number, flags: number) => HostFile} open MISSING, or EXISTS with OPEN_CREATE
  * @property {(kind: number, number: number) => void} remove
  * @property {() => void} syncDir returns when the names created and removed are durable
@@ -77,4 +79,10 @@ export function parseFileName(name) {
   if (match === null) return null
   const number = Number(match[1])
   return Number.isSafeInteger(number) ? { kind: FILE_ENDINGS.indexOf(match[2] ?? ''), number } : null
+}
+
+/** Whether a name in a database's directory is one of its files or locks.
+ * @param {string} name */
+export function isOurs(name) {
+  return name === 'LOCK' || name.startsWith('LOCK.node') || parseFileName(name) !== null
 }

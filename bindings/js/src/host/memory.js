@@ -77,6 +77,7 @@ class MemoryDirectory {
 
 /** @implements {HostPlace} */
 class MemoryPlace {
+  foreign = false // nobody else puts names into this memory
   #path
   #directory
   #mine = false

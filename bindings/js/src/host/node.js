@@ -5,7 +5,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import { randomFillSync } from 'node:crypto'
 import { join } from 'node:path'
-import { HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY, fileName, parseFileName } from './host.js'
+import { HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY } from './host.js'
+import { fileName, isOurs, parseFileName } from './host.js'
 import { systemError } from './node_errors.js'
 import { NodeLock } from './node_lock.js'
 
@@ -112,14 +113,17 @@ class NodeFile {
 
 /** @implements {HostPlace} */
 class NodePlace {
+  foreign
   #path
   #readOnly
   #fd
   /** @type {NodeLock | null} */
   #lock = null
 
-  /** @param {string} path @param {boolean} readOnly @param {number} fd of the directory; -1 where that cannot be */
-  constructor(path, readOnly, fd) {
+  /** @param {string} path @param {boolean} readOnly @param {boolean} foreign
+   * @param {number} fd of the directory; -1 where that cannot be */
+  constructor(path, readOnly, foreign, fd) {
+    this.foreign = foreign
     this.#path = path
     this.#readOnly = readOnly
     this.#fd = fd
@@ -135,7 +139,7 @@ class NodePlace {
     const path = this.#name(kind, number)
     const mode = (flags & OPEN_CREATE) !== 0 ? 'wx+' : (flags & OPEN_WRITE) !== 0 ? 'r+' : 'r'
     try {
-      return new NodeFile(fs.openSync(path, mode), path)
+      return new NodeFile(fs.openSync(path, mode, 0o600), path)
     } catch (error) {
       throw systemError(error, `cannot open ${path}`)
     }
@@ -213,16 +217,16 @@ export class NodeHost {
     try {
       stat = fs.statSync(path, { throwIfNoEntry: false })
       if (stat === undefined && (flags & PLACE_CREATE) !== 0) {
-        fs.mkdirSync(path)
+        makeDirectory(path)
         stat = fs.statSync(path)
       }
     } catch (error) {
-      throw systemError(error, `cannot open ${path}`)
+      throw error instanceof HostError ? error : systemError(error, `cannot open ${path}`)
     }
     if (stat === undefined)
       throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
     if (!stat.isDirectory()) throw new HostError('NOT_DATABASE', `${path} is no directory: a database is one`)
-    return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, openDirectory(path))
+    return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, holdsForeign(path), openDirectory(path))
   }
 
   nowUs() {
@@ -236,6 +240,29 @@ export class NodeHost {
 
   memory() {
     return os.totalmem()
+  }
+}
+
+/** Values may be secrets: what we make is its owner's alone, as it is natively. @param {string} path */
+function makeDirectory(path) {
+  try {
+    fs.mkdirSync(path, 0o700)
+  } catch (error) {
+    const code = /** @type {NodeJS.ErrnoException} */ (error).code
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT') throw systemError(error, `cannot create the directory ${path}`)
+    const message = `${path}: the directory above it does not exist; create that first`
+    throw new HostError('MISSING', message, error)
+  }
+}
+
+/** Beside a SUPER nobody asks: the directory is a database's, and may be a large one. @param {string} path */
+function holdsForeign(path) {
+  try {
+    if (fs.lstatSync(join(path, 'SUPER'), { throwIfNoEntry: false }) !== undefined) return false
+    return fs.readdirSync(path).some((name) => !isOurs(name))
+  } catch (error) {
+    throw systemError(error, `cannot list ${path}`)
   }
 }
 

@@ -192,7 +192,7 @@ export class NodeLock {
     const thread = this.#line.split('\n')[1] || '0'
     this.#claim = `${this.#path}.${pid}.${start}.${thread}.${randomBytes(6).toString('hex')}`
     try {
-      fs.writeFileSync(this.#claim, this.#line, { flag: 'wx' })
+      fs.writeFileSync(this.#claim, this.#line, { flag: 'wx', mode: 0o600 })
       if (this.#link()) return true
       const owner = livingOwner(this.#path, EMPTY_IS_HELD_MS)
       if (owner !== null) throw lockedError(this.#directory, owner.pid, '')
@@ -221,7 +221,7 @@ export class NodeLock {
       if (!NO_LINKS.has(code)) throw error
     }
     try {
-      fs.writeFileSync(this.#path, this.#line, { flag: 'wx' })
+      fs.writeFileSync(this.#path, this.#line, { flag: 'wx', mode: 0o600 })
       return true
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST') return false
