@@ -25,7 +25,8 @@ export function buildWasm({ quiet = false } = {}) {
   mkdirSync(join(root, 'dist'), { recursive: true })
   copyFileSync(from, to)
   if (!quiet) {
-    const size = `${(bytes.length / 1024).toFixed(1)} KiB, ${(gzipSync(bytes, { level: 9 }).length / 1024).toFixed(1)} KiB gzipped`
+    const kib = (/** @type {number} */ size) => `${(size / 1024).toFixed(1)} KiB`
+    const size = `${kib(bytes.length)}, ${kib(gzipSync(bytes, { level: 9 }).length)} gzipped`
     console.log(`dist/varve.wasm: ${size}`)
   }
 }

@@ -37,7 +37,8 @@ const BANNED_CALLS = [
   },
   {
     calls:
-      'time gettimeofday clock_gettime clock rand srand random srandom getrandom getentropy getenv sleep usleep nanosleep',
+      'time gettimeofday clock_gettime clock rand srand random srandom getrandom getentropy getenv sleep usleep ' +
+      'nanosleep',
     mend: 'What is not decided by the input comes through env (env.h)',
   },
   {

@@ -64,9 +64,8 @@ function setUpSystem(task) {
   if (!onPath('dpkg-query')) {
     const missing = PROGRAMS.filter(([program]) => !onPath(program))
     if (missing.length === 0) return
-    stop(
-      `These programs are missing:\n${missing.map(([p, what]) => `  ${p}  (${what})`).join('\n')}\nInstall them and try again.`,
-    )
+    const names = missing.map(([program, what]) => `  ${program}  (${what})`).join('\n')
+    stop(`These programs are missing:\n${names}\nInstall them and try again.`)
   }
   const missing = notInstalled(PACKAGES[task])
   if (missing.length === 0) return

@@ -73,8 +73,10 @@ export type Change<K = any, V = any> =
 export interface AsyncRows<T> extends AsyncIterableIterator<T>, AsyncDisposable {}
 export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
 
-/** What a Database and a Keyspace share. Every method with a twin ending in Sync returns a promise; the twin returns the
- * result itself. Writes of one turn of the event loop share one commit; every read sees all writes made before it. */
+/**
+ * What a Database and a Keyspace share. Every method with a twin ending in Sync returns a promise; the twin returns the
+ * result itself. Writes of one turn of the event loop share one commit; every read sees all writes made before it.
+ */
 export interface Store<K = string, V = string> {
   /** The value of a key, or undefined. */
   get(key: K, options?: ReadOptions): Promise<V | undefined>

@@ -41,7 +41,8 @@ function canonical(entries) {
 /** Bytes at the borders of what is UTF-8. */
 const borders = (
   '00 1f 20 22 5c 7f 80 c1bf c280 dfbf c2 c220 e08080 e09fbf e0a080 ed9fbf eda080 edbfbf ee8080 efbbbf efbfbd efbfbf ' +
-  'e282 e28220 f08fbfbf f0908080 f09f9880 f48fbfbf f4908080 f5808080 f09f98 ff fe 61ff62 e280a8 08090a0b0c0d0e 2f c3a9c3'
+  'e282 e28220 f08fbfbf f0908080 f09f9880 f48fbfbf f4908080 f5808080 f09f98 ff fe 61ff62 e280a8 ' +
+  '08090a0b0c0d0e 2f c3a9c3'
 )
   .split(' ')
   .map((hex) => Buffer.from(hex, 'hex'))

@@ -187,7 +187,13 @@ describe('race for a lock that a dead process left', () => {
     let taken = 0
     while (Date.now() < end) {
       const lock = new NodeLock(path)
-      try { lock.take(0) } catch (error) { if (!/ is open in /.test(error.message)) throw error; await wait(Math.random() * 3); continue }
+      try {
+        lock.take(0)
+      } catch (error) {
+        if (!/ is open in /.test(error.message)) throw error
+        await wait(Math.random() * 3)
+        continue
+      }
       taken++
       writeFileSync(path + '/OWNER', String(process.pid), { flag: 'wx' })
       await wait(Math.random() * 2)

@@ -106,7 +106,8 @@ it(
     const db = await Database.open(process.argv[1], { memtable: 65536, memory: 1 << 20 })
     let i = (await db.count()) / 3
     for (;;) {
-      await Promise.all([0, 1, 2].map((n) => db.put(String(i).padStart(9, '0') + ' ' + n, 'x'.repeat(100 + (i * 37) % 3000))))
+      const key = String(i).padStart(9, '0')
+      await Promise.all([0, 1, 2].map((n) => db.put(key + ' ' + n, 'x'.repeat(100 + (i * 37) % 3000))))
       process.stdout.write(i++ + '\\n')
     }`
     for (let round = 0; round < 3; round++) {

@@ -67,7 +67,8 @@ it('runs in a host that has nothing of Node’s', () => {
   const out = run(process.execPath, ['-e', source]).trim()
   assert.equal(
     out,
-    'key 2929,key 290290,key 291291,key 292292,key 293293,key 294294,key 295295,key 296296,key 297297,key 298298,key 299299 1 300 299',
+    'key 2929,key 290290,key 291291,key 292292,key 293293,key 294294,key 295295,key 296296,key 297297,key 298298,' +
+      'key 299299 1 300 299',
   )
 })
 

@@ -32,8 +32,10 @@ export function temporaryDirectory(t) {
   return path
 }
 
-/** Where a database may live: memory, files in JavaScript memory, a directory. Each has open(options), and reopen where what was
- * stored is still there. */
+/**
+ * Where a database may live: memory, files in JavaScript memory, a directory. Each has open(options), and reopen where
+ * what was stored is still there.
+ */
 export const PLACES = [
   {
     name: ':memory:',
@@ -94,8 +96,10 @@ export function seedOf() {
   return process.env.VARVE_SEED === undefined ? (Date.now() ^ (process.pid << 8)) >>> 0 : Number(process.env.VARVE_SEED)
 }
 
-/** Runs a program made of `source` (with Database in scope) in a Node of its own. `line()` resolves to its next line, `ended` to
- * { code, signal, stdout, stderr }. */
+/**
+ * Runs a program made of `source` (with Database in scope) in a Node of its own. `line()` resolves to its next line,
+ * `ended` to { code, signal, stdout, stderr }.
+ */
 export function runNode(source, args = []) {
   const program = `import { Database, DatabaseError } from ${JSON.stringify(packageUrl)}\n${source}`
   const child = spawn(process.execPath, ['--input-type=module', '-e', program, ...args], {

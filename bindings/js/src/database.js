@@ -118,8 +118,12 @@ function camelCase(report) {
   )
 }
 
-/** Opens the engine with a lock that waits no longer than `waitMs`. @param {Plan} plan @param {WebAssembly.Module} module
- * @param {number} waitMs */
+/**
+ * Opens the engine with a lock that waits no longer than `waitMs`.
+ * @param {Plan} plan
+ * @param {WebAssembly.Module} module
+ * @param {number} waitMs
+ */
 function openEngine(plan, module, waitMs) {
   const engine = new Engine(module, plan.options.host ?? platform().host())
   const numbers = [...plan.numbers]
