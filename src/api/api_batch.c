@@ -43,15 +43,30 @@ static int api_check_batch(const batch *b) {
   return b == NULL ? status_fail(VARVE_INVALID, "the batch is NULL") : VARVE_OK;
 }
 
-/* A batch does not know its database: the keyspace's own is checked, and at the commit the database's. */
-static int api_batch_prefix(const varve_keyspace *keyspace, slice *prefix) {
-  return api_prefix(keyspace == NULL ? NULL : keyspace->db, keyspace, prefix);
+/* A batch does not know its database, and a keyspace may be dropped before the commit: the handles are kept, to be checked then. */
+static int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
+  TRY(api_prefix(keyspace == NULL ? NULL : keyspace->db, keyspace, prefix));
+  if (keyspace == NULL) return VARVE_OK;
+  for (size_t at = 0; at < b->owners.size; at += sizeof keyspace) {
+    if (memcmp(b->owners.data + at, &keyspace, sizeof keyspace) == 0) return VARVE_OK;
+  }
+  return buf_append(&b->owners, &keyspace, sizeof keyspace);
+}
+
+static int api_check_owners(const varve_db *db, const batch *b) {
+  for (size_t at = 0; at < b->owners.size; at += sizeof(varve_keyspace *)) {
+    varve_keyspace *keyspace;
+    slice prefix;
+    memcpy(&keyspace, b->owners.data + at, sizeof keyspace);
+    TRY(api_prefix(db, keyspace, &prefix));
+  }
+  return VARVE_OK;
 }
 
 VARVE_API int varve_batch_put(varve_batch *b, varve_keyspace *keyspace, varve_slice key, varve_slice value) {
   slice prefix;
   TRY(api_check_batch(b));
-  TRY(api_batch_prefix(keyspace, &prefix));
+  TRY(api_batch_prefix(b, keyspace, &prefix));
   TRY(api_check_key(key));
   TRY(api_check_value(value));
   return batch_put(b, prefix, key, value);
@@ -60,7 +75,7 @@ VARVE_API int varve_batch_put(varve_batch *b, varve_keyspace *keyspace, varve_sl
 VARVE_API int varve_batch_delete(varve_batch *b, varve_keyspace *keyspace, varve_slice key) {
   slice prefix;
   TRY(api_check_batch(b));
-  TRY(api_batch_prefix(keyspace, &prefix));
+  TRY(api_batch_prefix(b, keyspace, &prefix));
   TRY(api_check_key(key));
   return batch_delete(b, prefix, key);
 }
@@ -73,7 +88,7 @@ INTERNAL void api_successor(buf *b) {
 VARVE_API int varve_batch_delete_range(varve_batch *b, varve_keyspace *keyspace, varve_slice begin, varve_slice end) {
   slice prefix;
   TRY(api_check_batch(b));
-  TRY(api_batch_prefix(keyspace, &prefix));
+  TRY(api_batch_prefix(b, keyspace, &prefix));
   if (begin.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(begin)); /* + 1: a bound may be a key's successor */
   if (end.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(end));
   if (end.size > 0 && slice_compare(begin, end) >= 0) return VARVE_OK;
@@ -116,6 +131,7 @@ VARVE_API int varve_write(varve_db *db, const varve_batch *b, const varve_write_
   TRY(api_check(db));
   TRY(api_check_batch(b));
   TRY(api_durability(options, &d));
+  TRY(api_check_owners(db, b));
   return lsm_write(db->lsm, b, d);
 }
 

@@ -50,6 +50,37 @@ static int backup_verify_table(copier *c, const table_meta *meta) {
   return rc;
 }
 
+/* Whether a table of an earlier backup is the very same file, byte by byte: number and size alone are also those of a copy of the
+ * database that went its own way. */
+static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table_meta *meta) {
+  uint8_t *other = c->chunk + BACKUP_CHUNK / 2;
+  for (uint64_t at = 0; at < meta->size;) {
+    size_t n = (size_t)MIN(meta->size - at, (uint64_t)BACKUP_CHUNK / 2);
+    TRY(vfs_read_exact(a, at, c->chunk, n));
+    TRY(vfs_read_exact(b, at, other, n));
+    if (memcmp(c->chunk, other, n) != 0) {
+      return status_fail(VARVE_EXISTS, "%s is a backup of another history of this database; give another place",
+                         c->to->fs->location);
+    }
+    at += n;
+    TRY(backup_progress(c, n));
+  }
+  return VARVE_OK;
+}
+
+static int backup_keep_table(copier *c, const table_meta *meta) {
+  vfs_file *a = NULL, *b = NULL;
+  int rc = VARVE_OK;
+  TRY(backup_verify_table(c, meta));
+  TRY(vfs_open(c->from->fs, FILE_SST, meta->number, 0, &a));
+  STEP(vfs_open(c->to->fs, FILE_SST, meta->number, 0, &b));
+  STEP(backup_compare_bytes(c, a, b, meta));
+out:
+  ALSO(vfs_close(a));
+  ALSO(vfs_close(b));
+  return rc;
+}
+
 static int backup_copy_table(copier *c, const table_meta *meta) {
   vfs_file *in = NULL, *out = NULL;
   int rc = vfs_remove(c->to->fs, FILE_SST, meta->number); /* of an earlier copy that was cut short */
@@ -77,8 +108,7 @@ static int backup_copy_tables(copier *c, const version *v, const version *have, 
       }
       if (kept) {
         report->files_kept++;
-        TRY(backup_verify_table(c, meta));
-        TRY(backup_progress(c, meta->size));
+        TRY(backup_keep_table(c, meta));
         continue;
       }
       TRY(backup_copy_table(c, meta));
@@ -152,17 +182,17 @@ static void backup_end(copier *c) {
 }
 
 /* What the target holds: an earlier backup of this database (*have), or nothing (*have = NULL). */
-static int backup_target(lsm *l, env *to, super *root, manifest_state *have) {
+static int backup_target(const uint8_t id[16], env *to, super *root, manifest_state *have) {
   have->current = NULL;
   int rc = super_read(to, root);
   if (rc == VARVE_MISSING) {
     memset(root, 0, sizeof *root);
-    memcpy(root->id, l->root.id, sizeof root->id);
+    memcpy(root->id, id, sizeof root->id);
     return VARVE_OK;
   }
   if (rc == VARVE_NOT_DATABASE) return status_fail(VARVE_EXISTS, "%s is something else", to->fs->location);
   TRY(rc);
-  if ((root->flags & SUPER_BACKUP) == 0 || memcmp(root->id, l->root.id, sizeof root->id) != 0) {
+  if ((root->flags & SUPER_BACKUP) == 0 || memcmp(root->id, id, sizeof root->id) != 0) {
     return status_fail(VARVE_EXISTS, "%s is not a backup of this database; give another place", to->fs->location);
   }
   uint64_t end;
@@ -181,11 +211,18 @@ INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_
   view *v = view_pin(l);
   manifest_state state = {.current = v->current, .last_seq = l->flushed_seq};
   state.next_number = atomic_load(&l->next_number);
+  uint8_t id[sizeof l->root.id];
+  memcpy(id, l->root.id, sizeof id);
   mutex_unlock(&l->step_lock);
   mutex_lock(&l->state_lock);
   state.log_min = wal_log_number(l->wal) + 1; /* none of ours is in the backup */
   mutex_unlock(&l->state_lock);
-  STEP(backup_target(l, target, &root, &have));
+  STEP(backup_target(id, target, &root, &have));
+  if (have.current != NULL && have.last_seq > state.last_seq) {
+    rc = status_fail(VARVE_EXISTS, "%s is a backup of a later state of this database; give another place",
+                     target->fs->location);
+    goto out;
+  }
   STEP(backup_begin(&c));
   STEP(backup_copy_tables(&c, state.current, have.current, report));
   STEP(backup_publish(target, &root, SUPER_BACKUP, &state));

@@ -8,11 +8,13 @@
 
 INTERNAL void batch_init(batch *b, allocator *alloc) {
   buf_init(&b->ops, alloc);
+  buf_init(&b->owners, alloc);
   b->count = 0;
 }
 
 INTERNAL void batch_free(batch *b) {
   buf_free(&b->ops);
+  buf_free(&b->owners);
   b->count = 0;
 }
 

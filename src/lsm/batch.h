@@ -14,6 +14,7 @@
 struct varve_batch {
   buf ops;
   uint32_t count;
+  buf owners; /* the api's: the keyspaces that it names, to be checked at the commit */
 };
 typedef struct varve_batch batch;
 
@@ -21,6 +22,7 @@ INTERNAL void batch_init(batch *b, allocator *alloc);
 INTERNAL void batch_free(batch *b);
 static inline void batch_clear(batch *b) {
   buf_clear(&b->ops);
+  buf_clear(&b->owners);
   b->count = 0;
 }
 

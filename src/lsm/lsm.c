@@ -100,42 +100,53 @@ INTERNAL int lsm_flush(lsm *l) {
   return rc;
 }
 
-/* One turn of a full compaction; *left = it is not finished. */
-static int lsm_compact_turn(lsm *l, bool *asked, bool *left, uint64_t *done, uint64_t *total) {
+/* One turn of the full compaction with the caller's ticket; *left = it is not finished. */
+static int lsm_compact_turn(lsm *l, uint64_t ticket, bool *left, uint64_t *done, uint64_t *total) {
   bool more;
   mutex_lock(&l->step_lock);
-  if (!*asked) l->full_wanted = *asked = true;
   int rc = work_step(l, 1 * MiB, &more);
-  *left = l->full_wanted || l->full_job != NULL;
+  *left = l->full_done < ticket && !atomic_load(&l->compaction_broken);
   if (l->full_job != NULL) job_progress(l->full_job, done, total);
-  if (l->compaction_broken) *left = false;
   mutex_unlock(&l->step_lock);
   return rc;
 }
 
-static void lsm_compact_abandon(lsm *l) {
+static uint64_t lsm_compact_join(lsm *l) {
   mutex_lock(&l->step_lock);
-  l->full_wanted = false;
-  if (l->full_job != NULL && l->manifest != NULL) {
-    ASSERT(l->full_job == l->compact_job);
-    job_destroy(l->compact_job, false);
-    l->compact_job = l->full_job = NULL;
+  uint64_t ticket = ++l->full_asked;
+  l->full_waiters++;
+  mutex_unlock(&l->step_lock);
+  return ticket;
+}
+
+/* The last caller to leave takes back what is not done. */
+static void lsm_compact_leave(lsm *l) {
+  mutex_lock(&l->step_lock);
+  ASSERT(l->full_waiters > 0);
+  if (--l->full_waiters == 0) {
+    l->full_asked = l->full_begun = l->full_done;
+    if (l->full_job != NULL && l->manifest != NULL) {
+      ASSERT(l->full_job == l->compact_job);
+      job_destroy(l->compact_job, false);
+      l->compact_job = NULL;
+    }
+    l->full_job = NULL;
   }
   mutex_unlock(&l->step_lock);
 }
 
 INTERNAL int lsm_compact(lsm *l, varve_progress progress, void *context) {
   TRY(lsm_flush(l));
-  bool asked = false, left = true;
-  uint64_t done = 0, total = 1;
+  bool left = true;
+  uint64_t done = 0, total = 1, ticket = lsm_compact_join(l);
   int rc = VARVE_OK;
   while (left && rc >= 0) {
-    rc = lsm_compact_turn(l, &asked, &left, &done, &total);
+    rc = lsm_compact_turn(l, ticket, &left, &done, &total);
     if (rc < 0 || progress == NULL || progress(context, left ? done : total, total) == 0) continue;
-    lsm_compact_abandon(l);
-    return status_fail(VARVE_ABORTED, "the compaction was stopped by its caller");
+    rc = status_fail(VARVE_ABORTED, "the compaction was stopped by its caller");
   }
-  if (rc >= 0 && l->compaction_broken) {
+  lsm_compact_leave(l);
+  if (rc >= 0 && atomic_load(&l->compaction_broken)) {
     rc = status_fail(VARVE_CORRUPT, "a table cannot be read, so nothing can be merged; run verify");
   }
   return rc;
@@ -234,13 +245,14 @@ static uint64_t lsm_cache_bytes(const env *e, const lsm_options *o) {
 static int lsm_release(lsm *l) {
   int rc = VARVE_OK;
   allocator *alloc = l->env->alloc;
-  bool keep = l->manifest == NULL; /* a failed record may name the outputs */
+  bool keep = l->manifest == NULL || atomic_load(&l->failed) != 0; /* a failed record may name the outputs */
   job_destroy(l->flush_job, keep);
   job_destroy(l->compact_job, keep);
   view *v = atomic_exchange(&l->view, NULL);
   if (v != NULL) pin_unref(&v->pin);
   if (l->retired != NULL) view_sweep(l);
-  for (uint32_t i = 0; i < l->dead_count; i++) ALSO(vfs_remove(l->env->fs, FILE_SST, l->dead[i]));
+  for (size_t i = 0; i < l->dead_count; i++) ALSO(vfs_remove(l->env->fs, FILE_SST, l->dead[i]));
+  mem_free(alloc, l->dead, l->dead_capacity * sizeof *l->dead);
   for (uint32_t i = 0; i < l->log_count; i++) ALSO(wal_close(l->logs[i].wal));
   ALSO(wal_close(l->wal));
   ALSO(manifest_close(l->manifest));
@@ -322,8 +334,10 @@ static int lsm_check_unused(lsm *l) {
   bool values = atomic_load(&l->views_alive) > 1 || atomic_load(&v->pin.refs) > 1 || block_cache_in_use(l->cache);
   mutex_unlock(&l->state_lock);
   if (iterators == 0 && snapshots == 0 && !values) return VARVE_OK;
-  return status_fail(VARVE_BUSY, "close %llu iterators, %llu snapshots and %s first", (unsigned long long)iterators,
-                     (unsigned long long)snapshots, values && iterators == 0 ? "release some values" : "no values");
+  if (iterators == 0 && snapshots == 0) return status_fail(VARVE_BUSY, "values are still out: release them first");
+  /* Whether there are values too cannot be told: iterators keep the same things. */
+  return status_fail(VARVE_BUSY, "still open: %llu iterators and %llu snapshots; close them first",
+                     (unsigned long long)iterators, (unsigned long long)snapshots);
 }
 
 INTERNAL int lsm_close(lsm *l) {

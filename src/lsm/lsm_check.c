@@ -130,11 +130,11 @@ static int check_log(checker *c, uint64_t file, uint64_t end_wanted) {
 /* commit_lock and step_lock held: no log is begun, recycled or written. */
 static int check_logs(checker *c) {
   lsm *l = c->lsm;
-  if (l->wal == NULL) return VARVE_OK; /* read-only: the open has read them */
   for (uint32_t i = 0; i < l->log_count; i++) {
     uint64_t end = l->logs[i].wal == NULL ? 0 : wal_end(l->logs[i].wal);
     TRY(check_found(c, check_log(c, l->logs[i].file, end)));
   }
+  if (l->wal == NULL) return VARVE_OK; /* read-only: all of them are in the list */
   return check_found(c, check_log(c, wal_file_number(l->wal), wal_end(l->wal)));
 }
 

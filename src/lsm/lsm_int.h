@@ -103,14 +103,17 @@ struct lsm {
   mutex step_lock;
   manifest *manifest;                  /* [step] NULL after a failed append: the next publication begins a new one */
   struct job *flush_job, *compact_job; /* [step] */
-  bool full_wanted;                    /* [step] lsm_compact asks for a job of everything */
-  struct job *full_job;                /* [step] that job: the compact_job, or NULL */
-  bool compaction_broken;              /* [step] a table could not be read: no more compactions until the next open */
-  int step_status;                     /* [state] a failure of background work that may pass (FULL, NOMEM), or OK */
+  uint64_t full_asked, full_begun,
+      full_done;         /* [step] tickets of lsm_compact's callers: up to which one a job of everything was asked
+                                                 for, begun, and done */
+  uint32_t full_waiters; /* [step] */
+  struct job *full_job;  /* [step] the compact_job, when it is one of those */
+  atomic_bool compaction_broken; /* [step] a table could not be read: no more compactions until the next open */
+  int step_status;               /* [state] a failure of background work that may pass (FULL, NOMEM), or OK */
   char step_message[STATUS_MESSAGE_SIZE]; /* [state] what it said */
   uint64_t flushed_seq;                   /* [step] every version up to it is in tables */
-  uint64_t dead[256];                     /* [state] numbers of tables to remove */
-  uint32_t dead_count;
+  uint64_t *dead;                         /* [state] numbers of tables to remove */
+  size_t dead_count, dead_capacity;
   atomic_uint_fast64_t next_number;
   atomic_bool has_work; /* for the thread */
 
@@ -127,9 +130,12 @@ static inline void view_leave(reader_slot *slot) {
 }
 /* The current view with a pin of the caller's own. */
 INTERNAL view *view_pin(lsm *l);
-/* Swaps in a view made of these parts (pins are taken here). state_lock held. NOMEM leaves all as it was. */
-INTERNAL int view_install(lsm *l, memtable *active, memtable *const *immutable, uint32_t immutable_count,
-                          version *current);
+/* A view to be filled in: made before what cannot be taken back, so that the swap cannot fail. NOMEM. */
+INTERNAL int view_create(lsm *l, view **v);
+INTERNAL void view_discard(lsm *l, view *v); /* one that was not installed. NULL is allowed */
+/* Fills in `v` (pins are taken here) and swaps it in. state_lock held. */
+INTERNAL void view_install(lsm *l, view *v, memtable *active, memtable *const *immutable, uint32_t immutable_count,
+                           version *current);
 /* Lets go of retired views that no reader is in. */
 INTERNAL void view_sweep(lsm *l);
 

@@ -69,39 +69,37 @@ static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
 INTERNAL int lsm_rotate(lsm *l) {
   memtable *fresh = NULL;
   wal_writer *wal = NULL;
+  view *next = NULL;
   int rc = VARVE_OK;
   uint64_t log = wal_log_number(l->wal);
   wal_header h = {
       .log = log + 1, .log_before = log, .end_before = wal_end(l->wal), .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(memtable_create(&l->chunks.base, &fresh));
-  STEP(write_new_log(l, &h, &wal));
+  STEP(view_create(l, &next));
+  STEP(write_new_log(l, &h, &wal)); /* the last that can fail */
   mutex_lock(&l->state_lock);
   const view *v = atomic_load(&l->view); /* not released while state_lock is held */
   memtable *immutable[IMMUTABLES_MAX];
   ASSERT(v->immutable_count < IMMUTABLES_MAX && l->log_count < OLD_LOGS_MAX);
   immutable[0] = v->active;
   for (uint32_t i = 0; i < v->immutable_count; i++) immutable[i + 1] = v->immutable[i];
-  rc = view_install(l, fresh, immutable, v->immutable_count + 1, v->current);
-  if (rc == VARVE_OK) {
-    for (uint32_t i = v->immutable_count; i > 0; i--) l->memtable_log[i] = l->memtable_log[i - 1];
-    l->memtable_log[0] = l->active_log;
-    rc = wal_seal(l->wal); /* full: its map is memory that nobody needs */
-    l->logs[l->log_count++] = (old_log){l->wal, log, wal_file_number(l->wal), wal_allocated(l->wal), false};
-    l->wal = wal;
-    l->active = fresh;
-    /* The full memtable goes to a table next, which makes its log's tail durable sooner than syncing both would. */
-    if (l->thread_running) atomic_store(&l->sync_due, false);
-    l->active_log = h.log;
-    wal = NULL;
-  }
+  for (uint32_t i = v->immutable_count; i > 0; i--) l->memtable_log[i] = l->memtable_log[i - 1];
+  l->memtable_log[0] = l->active_log;
+  view_install(l, next, fresh, immutable, v->immutable_count + 1, v->current);
+  next = NULL;
+  rc = wal_seal(l->wal); /* full: its map is memory that nobody needs */
+  l->logs[l->log_count++] = (old_log){l->wal, log, wal_file_number(l->wal), wal_allocated(l->wal), false};
+  l->wal = wal;
+  l->active = fresh;
+  /* The full memtable goes to a table next, which makes its log's tail durable sooner than syncing both would. */
+  if (l->thread_running) atomic_store(&l->sync_due, false);
+  l->active_log = h.log;
   mutex_unlock(&l->state_lock);
-  if (rc == VARVE_OK) work_wake(l);
+  work_wake(l);
 out:
+  view_discard(l, next);
   pin_unref(memtable_pin(fresh));
-  if (wal == NULL) return rc;
-  uint64_t file = wal_file_number(wal);
-  ALSO(wal_close(wal));
-  return write_drop_log(l, file, rc);
+  return rc;
 }
 
 /* The unsynced logs, oldest first, the current one last. sync_lock held: none of them is closed. */

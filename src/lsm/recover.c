@@ -351,7 +351,10 @@ static int recover_install(recovery *r) {
     l->memtable_log[i] = r->memtable_log[count - 1 - i];
   }
   l->active = r->memtables[count];
-  return view_install(l, r->memtables[count], immutable, count, r->state.current);
+  view *v;
+  TRY(view_create(l, &v));
+  view_install(l, v, r->memtables[count], immutable, count, r->state.current);
+  return VARVE_OK;
 }
 
 /* ---- creation ---- */
@@ -373,6 +376,7 @@ static int recover_create(lsm *l) {
   TRY(vfs_list(e->fs, recover_create_visit, &leftover));
   int rc = VARVE_OK;
   memtable *mt = NULL;
+  view *v = NULL;
   manifest_state state = {.log_min = 1, .next_number = leftover + 2};
   memset(&l->root, 0, sizeof l->root);
   e->random(e, l->root.id, sizeof l->root.id);
@@ -385,7 +389,8 @@ static int recover_create(lsm *l) {
   if (leftover != 0) STEP(vfs_remove(e->fs, FILE_MANIFEST, leftover));
   STEP(recover_first_log(l, 1));
   l->active = mt;
-  STEP(view_install(l, mt, NULL, 0, state.current));
+  STEP(view_create(l, &v));
+  view_install(l, v, mt, NULL, 0, state.current);
 out:
   if (state.current != NULL) pin_unref(&state.current->pin);
   if (mt != NULL) pin_unref(memtable_pin(mt));
@@ -403,6 +408,15 @@ static void recover_free(recovery *r) {
   mem_free(alloc, r->orphans, r->orphan_room * sizeof *r->orphans);
 }
 
+/* Read-only: the logs stay as they are, and count in stats and verify. */
+static void recover_list_logs(recovery *r) {
+  lsm *l = r->lsm;
+  for (uint32_t i = 0; i < r->kept && l->log_count < OLD_LOGS_MAX; i++) {
+    const log_file *f = &r->logs[i];
+    l->logs[l->log_count++] = (old_log){NULL, f->h.log, f->file, f->size, true};
+  }
+}
+
 static int recover_existing(lsm *l) {
   recovery r = {.lsm = l};
   int rc = VARVE_OK;
@@ -412,7 +426,10 @@ static int recover_existing(lsm *l) {
   STEP(recover_open_logs(&r));
   STEP(recover_logs(&r));
   STEP(recover_install(&r));
-  if (l->options.read_only) goto out;
+  if (l->options.read_only) {
+    recover_list_logs(&r);
+    goto out;
+  }
   STEP(manifest_open(l->env, l->root.manifest, r.manifest_end, r.manifest_torn, &l->manifest));
   STEP(recover_remove(&r));
   STEP(recover_continue_logs(&r));
@@ -426,6 +443,8 @@ INTERNAL int recover_open(lsm *l) {
   int rc = super_read(l->env, &l->root);
   if (rc == VARVE_MISSING) {
     if (!l->options.must_exist && !l->options.read_only) return recover_create(l);
+    uint64_t leftover = 0; /* tables or logs without their SUPER are no empty place */
+    TRY(vfs_list(l->env->fs, recover_create_visit, &leftover));
     return status_fail(rc, "there is no database at %s", l->env->fs->location);
   }
   if (rc < 0) return rc;

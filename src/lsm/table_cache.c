@@ -43,7 +43,15 @@ INTERNAL void table_cache_released(table_meta *meta, void *context) {
   if (!atomic_load(&meta->obsolete)) return;
   block_cache_forget(l->cache, meta->number);
   mutex_lock(&l->state_lock);
-  /* A full list only delays: the next open removes what no version names. */
-  if (l->dead_count < COUNT_OF(l->dead)) l->dead[l->dead_count++] = meta->number;
+  if (l->dead_count == l->dead_capacity) {
+    size_t more = MAX((size_t)64, 2 * l->dead_capacity);
+    uint64_t *grown = mem_resize(l->env->alloc, l->dead, l->dead_capacity * sizeof *grown, more * sizeof *grown);
+    if (grown != NULL) {
+      l->dead = grown;
+      l->dead_capacity = more;
+    }
+  }
+  /* Without memory for the list this one waits for the next open, which removes what no version names. */
+  if (l->dead_count < l->dead_capacity) l->dead[l->dead_count++] = meta->number;
   mutex_unlock(&l->state_lock);
 }

@@ -56,11 +56,18 @@ INTERNAL view *view_pin(lsm *l) {
   return v;
 }
 
-INTERNAL int view_install(lsm *l, memtable *active, memtable *const *immutable, uint32_t immutable_count,
-                          version *current) {
+INTERNAL int view_create(lsm *l, view **v) {
+  *v = MEM_NEW(l->env->alloc, view);
+  return *v == NULL ? mem_fail(sizeof **v, "a view") : VARVE_OK;
+}
+
+INTERNAL void view_discard(lsm *l, view *v) {
+  if (v != NULL) MEM_DELETE(l->env->alloc, v);
+}
+
+INTERNAL void view_install(lsm *l, view *v, memtable *active, memtable *const *immutable, uint32_t immutable_count,
+                           version *current) {
   ASSERT(immutable_count <= IMMUTABLES_MAX);
-  view *v = MEM_NEW(l->env->alloc, view);
-  if (v == NULL) return mem_fail(sizeof *v, "a view");
   pin_init(&v->pin, view_release);
   atomic_fetch_add(&l->views_alive, 1);
   v->owner = l;
@@ -78,7 +85,6 @@ INTERNAL int view_install(lsm *l, memtable *active, memtable *const *immutable, 
     before->retired_next = l->retired;
     l->retired = before;
   }
-  return VARVE_OK;
 }
 
 static bool view_in_slot(const lsm *l, const view *v) {

@@ -49,7 +49,8 @@ INTERNAL int work_new_manifest(lsm *l) {
   int rc = super_write(l->env, &root);
   if (rc < 0) {
     (void)manifest_close(fresh);
-    return lsm_fail(l, rc); /* either slot may be the one that counts now */
+    /* Either slot may be the one that counts now, but for a failure before anything was written. */
+    return rc == VARVE_NOMEM ? rc : lsm_fail(l, rc);
   }
   l->root = root;
   rc = manifest_close(l->manifest);
@@ -67,7 +68,7 @@ static int work_append(lsm *l, const edit *e) {
   return rc == VARVE_FULL || rc == VARVE_NOMEM ? rc : lsm_fail(l, rc);
 }
 
-static int work_install(lsm *l, version *next, const memtable *flushed) {
+static void work_install(lsm *l, view *fresh, version *next, const memtable *flushed) {
   mutex_lock(&l->state_lock);
   view *v = atomic_load(&l->view);
   memtable *immutable[IMMUTABLES_MAX];
@@ -76,19 +77,19 @@ static int work_install(lsm *l, version *next, const memtable *flushed) {
     if (v->immutable[i] != flushed) immutable[count++] = v->immutable[i];
   }
   ASSERT(flushed == NULL || count + 1 == v->immutable_count);
-  int rc = view_install(l, v->active, immutable, count, next);
+  view_install(l, fresh, v->active, immutable, count, next);
   cond_broadcast(&l->state_changed);
   mutex_unlock(&l->state_lock);
-  return rc;
 }
 
 /* Publishes a finished job: manifest, version, view. `flushed` is taken out of the immutables. */
 static int work_publish(lsm *l, job *j, memtable *flushed) {
   edit *e = job_edit(j);
   version *next = NULL;
+  view *fresh = NULL;
   int rc = VARVE_OK;
   mutex_lock(&l->state_lock);
-  view *v = atomic_load(&l->view);
+  const view *v = atomic_load(&l->view);
   version *base = v->current;
   uint64_t log_min = 0;
   if (flushed != NULL) {
@@ -108,6 +109,7 @@ static int work_publish(lsm *l, job *j, memtable *flushed) {
   e->has_next_number = true;
   e->next_number = atomic_load(&l->next_number);
   TRY(version_apply(base, e, &next));
+  STEP(view_create(l, &fresh)); /* here: once the record is durable nothing may fail, or its tables would be given up */
   rc = vfs_sync_dir(l->env->fs);
   if (rc < 0) {
     rc = lsm_fail(l, rc);
@@ -116,13 +118,11 @@ static int work_publish(lsm *l, job *j, memtable *flushed) {
   if (flushed != NULL) STEP(lsm_sync_header(l, log_min));
   STEP(work_append(l, e));
   if (flushed != NULL) l->flushed_seq = e->last_seq; /* not before: until now a manifest may not claim it */
-  rc = work_install(l, next, flushed);
-  if (rc < 0) {
-    rc = lsm_fail(l, rc); /* the manifest is ahead of us: only a new open can go on */
-  } else {
-    job_published(j);
-  }
+  work_install(l, fresh, next, flushed);
+  fresh = NULL;
+  job_published(j);
 out:
+  view_discard(l, fresh);
   pin_unref(&next->pin);
   if (rc >= 0 && flushed != NULL) rc = lsm_retire_logs(l, log_min);
   return rc;
@@ -143,7 +143,7 @@ static int work_job(lsm *l, job **slot, uint64_t *budget) {
      * again in a new manifest. */
     if (rc < 0 && l->manifest == NULL) return rc;
   }
-  job_destroy(j, false);
+  job_destroy(j, atomic_load(&l->failed) != 0);
   *slot = NULL;
   return rc;
 }
@@ -164,11 +164,13 @@ static int work_pick(lsm *l) {
   if (l->compact_job != NULL || l->compaction_broken) return VARVE_OK;
   job_inputs in;
   view *v = view_pin(l);
-  bool any = compact_pick(v->current, &l->options, lsm_oldest_snapshot(l), l->full_wanted, &in);
+  bool full = l->full_asked > l->full_begun;
+  bool any = compact_pick(v->current, &l->options, lsm_oldest_snapshot(l), full, &in);
   int rc = any ? job_create(l, &in, &l->compact_job) : VARVE_OK;
-  if (rc >= 0 && l->full_wanted) {
+  if (rc >= 0 && full) {
     l->full_job = l->compact_job;
-    l->full_wanted = false;
+    l->full_begun = l->full_asked;
+    if (!any) l->full_done = l->full_asked;
   }
   pin_unref(&v->pin);
   return rc;
@@ -176,7 +178,11 @@ static int work_pick(lsm *l) {
 
 static int work_compact(lsm *l, uint64_t *budget) {
   int rc = work_job(l, &l->compact_job, budget);
-  if (l->compact_job == NULL) l->full_job = NULL;
+  if (l->full_job != NULL && l->compact_job == NULL) {
+    l->full_job = NULL;
+    if (rc >= 0) l->full_done = l->full_begun;
+    if (rc < 0) l->full_begun = l->full_done; /* asked for still */
+  }
   if (rc == VARVE_CORRUPT || rc == VARVE_UNSUPPORTED) l->compaction_broken = true;
   return rc;
 }
@@ -268,20 +274,33 @@ static bool work_has_room(lsm *l) {
          l->log_count < OLD_LOGS_MAX;
 }
 
+/* Level 0 is full and will stay so: a table that cannot be read stopped compaction. state_lock held. */
+static bool work_is_stuck(lsm *l) {
+  return atomic_load(&l->compaction_broken) &&
+         atomic_load(&l->view)->current->level[0].count >= compact_l0_stop(&l->options);
+}
+
+static int work_stuck(void) {
+  return status_fail(VARVE_CORRUPT,
+                     "a damaged table stopped compaction and level 0 is full: run verify, restore a backup");
+}
+
 /* With a thread: wakes it and waits for what it does. The failure it meets is the writer's answer. */
 static int work_wait_for_room(lsm *l) {
   int rc = VARVE_OK;
   char message[STATUS_MESSAGE_SIZE];
   mutex_lock(&l->state_lock);
   l->step_status = VARVE_OK;
-  while (!work_has_room(l) && rc >= 0) {
+  while (!work_has_room(l) && !work_is_stuck(l) && rc >= 0) {
     atomic_store(&l->has_work, true);
     cond_signal(&l->work_cond);
     cond_wait(&l->state_changed, &l->state_lock);
     rc = atomic_load(&l->failed) != 0 ? VARVE_FAILED : l->step_status;
     memcpy(message, l->step_message, sizeof message);
   }
+  bool room = work_has_room(l);
   mutex_unlock(&l->state_lock);
+  if (rc >= 0 && !room) return work_stuck();
   if (rc == VARVE_FAILED) return lsm_check_failed(l);
   return rc < 0 ? status_fail(rc, "%s", message) : rc;
 }
@@ -304,7 +323,7 @@ INTERNAL int work_make_room(lsm *l) {
       room = work_has_room(l);
       mutex_unlock(&l->state_lock);
     }
-    if (rc >= 0 && !room) rc = status_fail(VARVE_CORRUPT, "level 0 is full and cannot be compacted; run verify");
+    if (rc >= 0 && !room) rc = work_stuck();
   }
   atomic_fetch_add(&l->counters.stall_us, l->env->now_us(l->env) - begin);
   return rc;

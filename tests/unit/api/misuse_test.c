@@ -191,10 +191,10 @@ static void close_waits_for_what_is_open(void **state) {
     EXPECT(varve_close(m->db), VARVE_BUSY, "1 snapshots");
     varve_snapshot_close(s);
     TEST_RC(varve_get(m->db, VARVE_STR("key00000001"), NULL, &v), VARVE_OK);
-    EXPECT(varve_close(m->db), VARVE_BUSY, "release some values");
+    EXPECT(varve_close(m->db), VARVE_BUSY, "release them");
     TEST_OK(bed_put(m->db, 4, 1, 100));
     TEST_OK(varve_flush(m->db));
-    EXPECT(varve_close(m->db), VARVE_BUSY, "release some values");
+    EXPECT(varve_close(m->db), VARVE_BUSY, "release them");
     varve_value_release(&v);
     TEST_OK(varve_close(m->db));
     varve_options o = {.no_mmap = flushed == 0};
