@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 
 const LINES = 500
 const LINES_HARD = 1000
+const COLUMNS = 120
 
 /**
  * Files over 500 lines that are there already, with the lines they may have. A ratchet: entries only shrink and go.
@@ -56,9 +57,24 @@ function checkLengths(files, report) {
   }
 }
 
+/** An absolute path below a directory that is neither the same on every system nor plainly an example. */
+const MACHINE_PATH = /(?<![\w.\/}$)*>\]\\-])\/(?!(?:bin|dev|etc|mnt|no|nowhere|path|proc|tmp|usr)\/)[a-z]\w*\/(?=[\w.])/
+
+/** Comments and strings too, which the formatters leave alone. @param {SourceFile[]} files @param {Report} report */
+function checkColumns(files, report) {
+  for (const { path, text } of files) {
+    if (!/\.(c|h|cc|m?js|ts)$/.test(path) || DATA.test(path)) continue
+    text.split('\n').forEach((line, i) => {
+      // Most lines are short in UTF-16, too; the others are counted by character.
+      const columns = line.length > COLUMNS ? [...line].length : 0
+      if (columns > COLUMNS) report(path, i + 1, `${columns} columns; a line may have ${COLUMNS}. Wrap it at 118`)
+    })
+  }
+}
+
 /** What no line may hold: where, what, and what to do instead. */
 const BANNED_TEXT = [
-  { where: /./, what: /\/work\/\w/, mend: 'A path of one machine: make it relative or an option' },
+  { where: /./, what: MACHINE_PATH, mend: 'A path of one machine: make it relative or an option' },
   { where: /^(src|include|cli|bindings|web)\//, what: /["'`]\/tmp\b/, mend: 'Let the caller say the place' },
   { where: /^(?!.*\.md$)/, what: /\b(TODO|FIXME|XXX)\b/, mend: 'Do it, or say in a comment what is and why' },
   { where: /\.(c|h|cc|m?js|ts|cmake|md)$/, what: /[ \t]+$/, mend: 'Remove the white space at the end of the line' },
@@ -86,5 +102,6 @@ function checkText(files, report) {
 export function checkFiles(files, report) {
   checkNames(files, report)
   checkLengths(files, report)
+  checkColumns(files, report)
   checkText(files, report)
 }
