@@ -43,7 +43,8 @@ static int api_check_batch(const batch *b) {
   return b == NULL ? status_fail(VARVE_INVALID, "the batch is NULL") : VARVE_OK;
 }
 
-/* A batch does not know its database, and a keyspace may be dropped before the commit: the handles are kept, to be checked then. */
+/* A batch does not know its database, and a keyspace may be dropped before the commit: the handles are kept, to be
+ * checked then. */
 static int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
   TRY(api_prefix(keyspace == NULL ? NULL : keyspace->db, keyspace, prefix));
   if (keyspace == NULL) return VARVE_OK;

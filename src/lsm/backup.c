@@ -1,10 +1,12 @@
 /* backup.c: consistent copies while the database is in use, and databases made from them.
  *
- * A backup is a directory in the database's own format, flagged in SUPER: the tables of one version and a manifest that lists them, no log
- * (memory is flushed first). Tables are immutable and numbered once, so a later backup to the same place copies only those that it
- * has not; SUPER is written when everything that it leads to is there and was read back.
+ * A backup is a directory in the database's own format, flagged in SUPER: the tables of one version and a manifest
+ * that lists them, no log (memory is flushed first). Tables are immutable and numbered once, so a later backup to the
+ * same place copies only those that it has not; SUPER is written when everything that it leads to is there and was
+ * read back.
  *
- * A restored database gets an id of its own: its numbers go their own way, and a backup of it is no continuation of the old one's.
+ * A restored database gets an id of its own: its numbers go their own way, and a backup of it is no continuation of
+ * the old one's.
  */
 #include "lsm/lsm_int.h"
 
@@ -50,8 +52,8 @@ static int backup_verify_table(copier *c, const table_meta *meta) {
   return rc;
 }
 
-/* Whether a table of an earlier backup is the very same file, byte by byte: number and size alone are also those of a copy of the
- * database that went its own way. */
+/* Whether a table of an earlier backup is the very same file, byte by byte: number and size alone are also those of a
+ * copy of the database that went its own way. */
 static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table_meta *meta) {
   uint8_t *other = c->chunk + BACKUP_CHUNK / 2;
   for (uint64_t at = 0; at < meta->size;) {

@@ -1,8 +1,9 @@
-/* lsm.c: the engine as a whole: opening and closing, its failure, snapshots, flush and full compaction on demand, figures.
+/* lsm.c: the engine as a whole: opening and closing, its failure, snapshots, flush and full compaction on demand,
+ * figures.
  *
- * How the one bound on memory is shared out: memtables (active, full ones, and the log's map beside each) take what the options say, at
- * most a quarter of the bound each; compaction buffers a fixed part; the rest is the block cache's, where tables that are not mapped
- * charge their indexes and filters.
+ * How the one bound on memory is shared out: memtables (active, full ones, and the log's map beside each) take what
+ * the options say, at most a quarter of the bound each; compaction buffers a fixed part; the rest is the block
+ * cache's, where tables that are not mapped charge their indexes and filters.
  */
 #include "lsm/lsm_int.h"
 
@@ -50,8 +51,8 @@ INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
     }
   }
   if (rc == VARVE_OK) {
-    /* The newest is the largest: the list stays sorted. A job that copies the list later sees it; one that copied it before has only
-     * inputs that are older. */
+    /* The newest is the largest: the list stays sorted. A job that copies the list later sees it; one that copied it
+     * before has only inputs that are older. */
     *seq = atomic_load(&l->last_seq);
     l->snapshots[l->snapshot_count++] = *seq;
   }
@@ -234,7 +235,8 @@ static void lsm_init_locks(lsm *l) {
 }
 
 static uint64_t lsm_cache_bytes(const env *e, const lsm_options *o) {
-  /* The active memtable and the full ones; the log's map; the buffers of a merge. The cache gives way to none of them. */
+  /* The active memtable and the full ones; the log's map; the buffers of a merge. The cache gives way to none of
+   * them. */
   uint64_t memtables = (1 + IMMUTABLES_MAX) * o->memtable_bytes;
   uint64_t log = (e->fs->traits & VFS_MAP_WRITE) != 0 ? o->memtable_bytes + WAL_CHUNK_BYTES : WAL_CHUNK_BYTES;
   uint64_t reserved = memtables + log + MIN((uint64_t)COMPACTION_BYTES, o->memory_bytes / 16);

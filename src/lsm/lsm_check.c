@@ -1,7 +1,8 @@
 /* lsm_check.c: reads every byte that the database relies on, and compares what says the same thing twice.
  *
- * Tables are those of one view, so reads and writes go on meanwhile; manifest and logs are read with the stepper and committers held off.
- * A problem does not end the check: the report counts them all and keeps the first one's message.
+ * Tables are those of one view, so reads and writes go on meanwhile; manifest and logs are read with the stepper and
+ * committers held off. A problem does not end the check: the report counts them all and keeps the first one's
+ * message.
  */
 #include "lsm/lsm_int.h"
 

@@ -2,7 +2,8 @@
  *
  * Locks, in the order in which they may be taken:
  *   commit_lock  one committer at a time: sequences, log appends, memtable writes, rotation
- *   step_lock    one thread at a time runs background work (jobs, publication of versions, the manifest, removing files)
+ *   step_lock    one thread at a time runs background work (jobs, publication of versions, the manifest, removing
+ *                files)
  *   sync_lock    one sync of the logs at a time; closing a log
  *   open_lock    opening a table that no one has opened yet
  *   state_lock   short: the fields marked [state]
@@ -146,12 +147,14 @@ INTERNAL int table_cache_get(lsm *l, table_meta *meta, table **t);
 INTERNAL void table_cache_released(table_meta *meta, void *context);
 
 /* ---- merge_iter.c ---- */
-/* Merges children (taken over, closed with it) in entry order. seq_max[i]: no version of child i has a larger sequence. `skip`
- * = how many leading bytes all keys share (heads are cached from there). One child is returned as it is. */
+/* Merges children (taken over, closed with it) in entry order. seq_max[i]: no version of child i has a larger
+ * sequence. `skip` = how many leading bytes all keys share (heads are cached from there). One child is returned as it
+ * is. */
 INTERNAL int merge_iter_open(allocator *alloc, iter *const *children, const uint64_t *seq_max, uint32_t count,
                              size_t skip, iter **out);
-/* Moves children whose versions are all older than `seq` and which are before `key` to it, forward; the merge is then at its smallest
- * child. For a merge positioned forward only. A no-op returning OK for iterators that are no merge. */
+/* Moves children whose versions are all older than `seq` and which are before `key` to it, forward; the merge is then
+ * at its smallest child. For a merge positioned forward only. A no-op returning OK for iterators that are no
+ * merge. */
 INTERNAL int merge_iter_skip(iter *it, slice key, uint64_t seq);
 
 /* ---- level_iter.c ---- */
@@ -173,8 +176,8 @@ typedef struct job_inputs {
   bool move; /* nothing to merge: the tables just change their level */
 } job_inputs;
 
-/* Decides on the next compaction: false when there is nothing to do. `oldest` is the oldest snapshot's sequence (SEQ_MAX
- * when there is none), `full` asks for everything in one level. A pure function of its arguments. */
+/* Decides on the next compaction: false when there is nothing to do. `oldest` is the oldest snapshot's sequence
+ * (SEQ_MAX when there is none), `full` asks for everything in one level. A pure function of its arguments. */
 INTERNAL bool compact_pick(const version *v, const lsm_options *options, uint64_t oldest, bool full, job_inputs *in);
 /* Level 0 runs at which writers wait for compaction. */
 INTERNAL uint32_t compact_l0_stop(const lsm_options *options);
@@ -183,8 +186,8 @@ INTERNAL uint32_t compact_l0_stop(const lsm_options *options);
 typedef struct job job;
 
 INTERNAL int job_create(lsm *l, const job_inputs *in, job **out);
-/* Works on until about *budget bytes went through (*budget is reduced) or it is done: *done, then job_edit is complete and all outputs
- * are on stable storage but for their names. On failure the job can only be destroyed. */
+/* Works on until about *budget bytes went through (*budget is reduced) or it is done: *done, then job_edit is
+ * complete and all outputs are on stable storage but for their names. On failure the job can only be destroyed. */
 INTERNAL int job_run(job *j, uint64_t *budget, bool *done);
 INTERNAL edit *job_edit(job *j); /* the publisher adds its own fields */
 INTERNAL const job_inputs *job_in(const job *j);
@@ -192,8 +195,8 @@ INTERNAL uint64_t job_seq_max(const job *j); /* largest sequence that went throu
 INTERNAL void job_progress(const job *j, uint64_t *done, uint64_t *total);
 /* Marks the inputs' tables obsolete (they were replaced by a published edit). */
 INTERNAL void job_published(job *j);
-/* Removes the files of outputs that were not published, unless `keep_files`: a record that failed to be written may yet name
- * them. NULL is allowed. */
+/* Removes the files of outputs that were not published, unless `keep_files`: a record that failed to be written may
+ * yet name them. NULL is allowed. */
 INTERNAL void job_destroy(job *j, bool keep_files);
 
 /* ---- work.c ---- */
@@ -204,7 +207,8 @@ INTERNAL void work_wake(lsm *l);
 INTERNAL int work_sync_in_time(lsm *l);
 /* lsm_step with step_lock held. */
 INTERNAL int work_step(lsm *l, uint64_t budget, bool *more);
-/* Waits, or works, until a rotation may happen: an immutable's place is free and level 0 is below its stop. commit_lock held. */
+/* Waits, or works, until a rotation may happen: an immutable's place is free and level 0 is below its stop.
+ * commit_lock held. */
 INTERNAL int work_make_room(lsm *l);
 /* Begins a new manifest with the present state and names it in SUPER. step_lock held. */
 INTERNAL int work_new_manifest(lsm *l);
@@ -226,7 +230,8 @@ INTERNAL int lsm_sync_logs(lsm *l);
 INTERNAL int lsm_sync_header(lsm *l, uint64_t log);
 /* After a flush: logs below log_min become spares or go. step_lock held. */
 INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min);
-/* Marks a log's file as one that holds no log any more: a manifest that has lost its end finds nothing to go on with. */
+/* Marks a log's file as one that holds no log any more: a manifest that has lost its end finds nothing to go on
+ * with. */
 INTERNAL int lsm_mark_spare(lsm *l, uint64_t file_number);
 /* Bytes that the log of one memtable usually needs; a spare file may be twice as long. */
 INTERNAL uint64_t lsm_log_size(const lsm *l);
@@ -236,7 +241,8 @@ INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq);
 INTERNAL int lsm_reserve(memtable *mt, slice ops, uint32_t count);
 
 /* ---- recover.c ---- */
-/* Fills in everything from the files: root, manifest, version, memtable, logs; creates a database where there is none. */
+/* Fills in everything from the files: root, manifest, version, memtable, logs; creates a database where there is
+ * none. */
 INTERNAL int recover_open(lsm *l);
 
 #endif

@@ -1,5 +1,5 @@
-// module.js: one instance of the wasm module, and the only file that touches its memory. src/api/api_wasm.h describes what lies
-// where. engine.js calls it.
+// module.js: one instance of the wasm module, and the only file that touches its memory. src/api/api_wasm.h describes
+// what lies where. engine.js calls it.
 //
 // Invariants
 //   1. No view of the memory leaves this file, but for the duration of a host call: the memory moves when it grows.

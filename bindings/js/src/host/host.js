@@ -1,8 +1,8 @@
-// host.js: the contract between the engine and the storage of a JavaScript host. src/env/vfs.h is the same contract in C; what
-// it says about durability and order holds here too.
+// host.js: the contract between the engine and the storage of a JavaScript host. src/env/vfs.h is the same contract
+// in C; what it says about durability and order holds here too.
 //
-// All calls are synchronous. A host reports a failure by throwing HostError with a status; any other error is taken as IO.
-// No call may reach back into the database.
+// All calls are synchronous. A host reports a failure by throwing HostError with a status; any other error is taken
+// as IO. No call may reach back into the database.
 
 import { STATUS } from '../abi.js'
 
@@ -29,10 +29,10 @@ export class HostError extends Error {
 
 /**
  * @typedef {object} HostFile an open file
- * @property {(offset: number, bytes: Uint8Array, at: number, size: number) => number} read reads up to `size` bytes into
- *   bytes[at ..) and returns how many there were; fewer than `size` only when the file ends there
- * @property {(offset: number, bytes: Uint8Array, at: number, size: number) => void} write writes all of bytes[at .. at + size),
- *   growing the file
+ * @property {(offset: number, bytes: Uint8Array, at: number, size: number) => number} read reads up to `size` bytes
+ *   into bytes[at ..) and returns how many there were; fewer than `size` only when the file ends there
+ * @property {(offset: number, bytes: Uint8Array, at: number, size: number) => void} write writes all of bytes[at ..
+ *   at + size), growing the file
  * @property {(size: number) => void} allocate makes the file at least `size` bytes long, the new ones zero
  * @property {(size: number) => void} truncate
  * @property {() => number} size
@@ -42,8 +42,8 @@ export class HostError extends Error {
 
 /**
  * @typedef {object} HostPlace the place of one database
- * @property {boolean} foreign it held names that are not ours (see isOurs) when it was opened, and no SUPER: no database is
- *   made among them
+ * @property {boolean} foreign it held names that are not ours (see isOurs) when it was opened, and no SUPER: no
+ *   database is made among them
  * @property {(kind: number, number: number, flags: number) => HostFile} open MISSING, or EXISTS with OPEN_CREATE
  * @property {(kind: number, number: number) => void} remove
  * @property {() => void} syncDir returns when the names created and removed are durable

@@ -1,5 +1,6 @@
-// memory.js: a host that keeps its files in JavaScript memory, under names, for as long as the host object lives. For tests,
-// and for pages that want nothing stored. (A database opened at ':memory:' needs no files at all and uses no host's.)
+// memory.js: a host that keeps its files in JavaScript memory, under names, for as long as the host object lives. For
+// tests, and for pages that want nothing stored. (A database opened at ':memory:' needs no files at all and uses no
+// host's.)
 
 import { HostError, OPEN_CREATE, PLACE_CREATE, fileName, parseFileName } from './host.js'
 

@@ -1,22 +1,23 @@
 // node_lock.js: one owner of a directory at a time, among Node processes, their workers, and native processes.
 //
-// JavaScript cannot take a lock of the kernel, so Node's lock is the existence of LOCK.node with a line that says whose it
-// is: "<pid> <start>\n", start = field 22 of /proc/<pid>/stat, or 0 where there is no /proc. Linux adds a second line, the
-// id of the thread, so that a worker that was terminated leaves no lock either; native processes read the first only. A
-// claim whose process or thread is gone is dead: a killed owner locks nobody out. src/env/vfs_posix_lock.c has the whole
-// protocol between Node and native processes: each publishes first and reads the other's claim second.
+// JavaScript cannot take a lock of the kernel, so Node's lock is the existence of LOCK.node with a line that says
+// whose it is: "<pid> <start>\n", start = field 22 of /proc/<pid>/stat, or 0 where there is no /proc. Linux adds a
+// second line, the id of the thread, so that a worker that was terminated leaves no lock either; native processes
+// read the first only. A claim whose process or thread is gone is dead: a killed owner locks nobody out.
+// src/env/vfs_posix_lock.c has the whole protocol between Node and native processes: each publishes first and reads
+// the other's claim second.
 //
 // Taking LOCK.node:
 //   1. Write our line into a file with a name of our own, LOCK.node.<pid>.<start>.<random>.
 //   2. link() it to LOCK.node. The name appears with its content, or link fails because it exists.
 //   3. It exists and its owner lives: LOCKED.
-//   4. It exists and its owner is dead: it may be removed only by someone whom nobody else can overtake between reading and
-//      removing. That is whoever finds, after step 1, no other living claim file: two processes that are here at
-//      once both see the other's file, both step back for a random time, and try again. A claim file's name says who made it
-//      and is never used again, so a dead one can be removed by anyone at any time.
+//   4. It exists and its owner is dead: it may be removed only by someone whom nobody else can overtake between
+//      reading and removing. That is whoever finds, after step 1, no other living claim file: two processes that are
+//      here at once both see the other's file, both step back for a random time, and try again. A claim file's name
+//      says who made it and is never used again, so a dead one can be removed by anyone at any time.
 //   5. Remove our claim file.
-// Where hard links do not exist, LOCK.node is created exclusively and written; empty and younger than a second it counts
-// as held.
+// Where hard links do not exist, LOCK.node is created exclusively and written; empty and younger than a second it
+// counts as held.
 //
 // Limits: a claim says nothing across machines or containers that share a directory but not their processes.
 
