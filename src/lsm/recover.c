@@ -1,17 +1,19 @@
 /* recover.c: from files to a database: creation, and recovery after a clean close or a crash.
  *
- * SUPER names the manifest, the manifest the tables and the first log that is still needed (log_min). The logs are found by listing, in
- * whatever files they are, and replayed in the order of their numbers, each into a memtable of its own; the last one is cut where
- * its valid prefix ends and written on.
+ * SUPER names the manifest, the manifest the tables and the first log that is still needed (log_min). The logs are
+ * found by listing, in whatever files they are, and replayed in the order of their numbers, each into a memtable of
+ * its own; the last one is cut where its valid prefix ends and written on.
  *
- * A chain of logs has no holes: a log begins (header) with the sequence that follows the last one of the log before it, at whose end
- * it says to have begun. When power went before a log's tail was synced, the logs after it cannot have been synced either, and are dropped with
- * that tail; when one of them proves that it was synced, what is missing is rot, and CORRUPT. The first log, log_min, is always there: its
- * header was durable before the manifest named it. When it is not, the manifest has lost its last records: CORRUPT.
+ * A chain of logs has no holes: a log begins (header) with the sequence that follows the last one of the log before
+ * it, at whose end it says to have begun. When power went before a log's tail was synced, the logs after it cannot
+ * have been synced either, and are dropped with that tail; when one of them proves that it was synced, what is
+ * missing is rot, and CORRUPT. The first log, log_min, is always there: its header was durable before the manifest
+ * named it. When it is not, the manifest has lost its last records: CORRUPT.
  *
  * Invariants
  *   1. Recovery writes nothing until everything was read and found good; a read-only open writes nothing at all.
- *   2. It can be interrupted anywhere and begun again: dropped logs are removed before the log that they followed is written on.
+ *   2. It can be interrupted anywhere and begun again: dropped logs are removed before the log that they followed is
+ *      written on.
  */
 #include "lsm/lsm_int.h"
 
@@ -226,8 +228,9 @@ static bool recover_is_empty(const version *v) {
   return true;
 }
 
-/* The first live log must be the one that the manifest names: its header was durable before the manifest named it, and it is
- * given up only when a later record says so. None at all is fine where there never was one, or an empty one. */
+/* The first live log must be the one that the manifest names: its header was durable before the manifest named it,
+ * and it is given up only when a later record says so. None at all is fine where there never was one, or an empty
+ * one. */
 static int recover_check_first(const recovery *r) {
   const log_file *f = r->log_count > 0 && r->logs[0].reader != NULL ? &r->logs[0] : NULL;
   const manifest_state *s = &r->state;

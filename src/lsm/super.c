@@ -85,8 +85,8 @@ static int super_choose(env *e, uint8_t *p, size_t size, super *s) {
   super slots[2];
   super_slot_state state[2];
   for (unsigned i = 0; i < 2; i++) state[i] = super_slot_get(p + i * SUPER_SLOT_SIZE, i, &slots[i]);
-  /* The first slot ever written is the second one (generation 1): while it is not whole and the first is untouched, creation was cut
-   * short, whatever part of it arrived. */
+  /* The first slot ever written is the second one (generation 1): while it is not whole and the first is untouched,
+   * creation was cut short, whatever part of it arrived. */
   bool unborn = state[1] <= SLOT_BROKEN && super_all_zero(p, MIN(size, (size_t)SUPER_SLOT_SIZE));
   if (unborn) return super_empty(e);
   if (state[0] == SLOT_NONE && state[1] == SLOT_NONE) {

@@ -1,7 +1,8 @@
 /* table_cache.c: open readers of tables, kept with their meta.
  *
- * A table is opened at its first use and stays open until its meta goes: what it holds is mapped, or an index and a filter
- * that count against the cache's bound. Tables are mapped while all of them together fit half of the machine's memory.
+ * A table is opened at its first use and stays open until its meta goes: what it holds is mapped, or an index and a
+ * filter that count against the cache's bound. Tables are mapped while all of them together fit half of the machine's
+ * memory.
  */
 #include "lsm/lsm_int.h"
 

@@ -1,14 +1,16 @@
 /* view.c: how readers get at a moment of the database without a lock.
  *
- * A reader writes the view that it is about to use into a slot of its own (a hazard pointer: M. Michael, 2004), then checks that it is
- * still the current one. Whoever swaps the view puts the old one on the retired list and drops the engine's pin on it only once no slot
- * names it. Longer users (iterators, values) take a pin while they are in the slot and then leave it.
+ * A reader writes the view that it is about to use into a slot of its own (a hazard pointer: M. Michael, 2004), then
+ * checks that it is still the current one. Whoever swaps the view puts the old one on the retired list and drops the
+ * engine's pin on it only once no slot names it. Longer users (iterators, values) take a pin while they are in the
+ * slot and then leave it.
  *
  * Invariants
  *   1. A view in a slot, checked after it was written there, is not released.
- *   2. A view holds pins on its memtables and its version, a version on its tables: nothing a reader sees goes away under it.
- *   3. A view is loaded before the published sequence: so it holds everything up to that sequence that had been written to it,
- *      and a compaction that finished later cannot have dropped what the reader needs.
+ *   2. A view holds pins on its memtables and its version, a version on its tables: nothing a reader sees goes away
+ *      under it.
+ *   3. A view is loaded before the published sequence: so it holds everything up to that sequence that had been
+ *      written to it, and a compaction that finished later cannot have dropped what the reader needs.
  */
 #include "lsm/lsm_int.h"
 

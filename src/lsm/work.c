@@ -1,14 +1,15 @@
 /* work.c: background work as a bounded, resumable state machine, and the thread that turns its crank.
  *
- * A step does, in this order of urgency: let go of old views and remove dead files; flush the oldest immutable memtable; go on with the
- * compaction, or pick the next; begin a new manifest when the old one is long. A flush
+ * A step does, in this order of urgency: let go of old views and remove dead files; flush the oldest immutable
+ * memtable; go on with the compaction, or pick the next; begin a new manifest when the old one is long. A flush
  * that becomes due goes ahead of a compaction that is under way.
  *
- * Failures: a failed sync or manifest is final (lsm_fail). FULL and NOMEM may pass: the job is dropped, nothing is lost (its inputs are all
- * there), the status is kept for the writers that wait and the work is tried again. A table that cannot be read stops compactions, not
- * flushes and reads.
+ * Failures: a failed sync or manifest is final (lsm_fail). FULL and NOMEM may pass: the job is dropped, nothing is
+ * lost (its inputs are all there), the status is kept for the writers that wait and the work is tried again. A table
+ * that cannot be read stops compactions, not flushes and reads.
  *
- * Order of a publication: outputs synced (job) → their names synced → edit in the manifest, synced → view swapped → inputs removed.
+ * Order of a publication: outputs synced (job) → their names synced → edit in the manifest, synced → view swapped →
+ * inputs removed.
  */
 #include "lsm/lsm_int.h"
 
@@ -139,8 +140,8 @@ static int work_job(lsm *l, job **slot, uint64_t *budget) {
   if (rc >= 0) {
     memtable *flushed = job_in(j)->memtable;
     rc = work_publish(l, j, flushed);
-    /* A record that failed to be written may yet be found by the next open: its tables stay, and so does the job, to be published
-     * again in a new manifest. */
+    /* A record that failed to be written may yet be found by the next open: its tables stay, and so does the job, to
+     * be published again in a new manifest. */
     if (rc < 0 && l->manifest == NULL) return rc;
   }
   job_destroy(j, atomic_load(&l->failed) != 0);
