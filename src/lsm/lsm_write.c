@@ -1,13 +1,15 @@
 /* lsm_write.c: the way of a commit: room, log, memtable, publication; and what logs need: rotation, syncs, recycling.
  *
- *   commit_lock { make room → reserve memory → append one frame to the log → apply to the memtable → publish the last sequence }
- *   STRICT: then wait until the log is on stable storage that far. Whoever gets sync_lock syncs for all that came before it.
+ *   commit_lock { make room → reserve memory → append one frame to the log → apply to the memtable →
+ *                 publish the last sequence }
+ *   STRICT: then wait until the log is on stable storage that far. Whoever gets sync_lock syncs for all that came
+ *           before it.
  *
  * Invariants
  *   1. After the append nothing can fail: memory was reserved before, so log and memtable never differ.
  *   2. Logs are synced in their order; what a strict commit waits for includes every older log.
- *   3. A commit is visible to other threads before a strict one returns, as in Pebble; if its sync then fails the database is read-only
- *      and the commit's caller is told.
+ *   3. A commit is visible to other threads before a strict one returns, as in Pebble; if its sync then fails the
+ *      database is read-only and the commit's caller is told.
  */
 #include "lsm/lsm_int.h"
 #include "lsm/wal_format.h"
@@ -43,7 +45,8 @@ INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq) {
 
 /* ---- logs ---- */
 
-/* Takes away the file of a log that did not come to be: its header may be whole, and the next try has the same number. */
+/* Takes away the file of a log that did not come to be: its header may be whole, and the next try has the same
+ * number. */
 static int write_drop_log(lsm *l, uint64_t file, int rc) {
   char message[STATUS_MESSAGE_SIZE];
   status_keep_message(message);
@@ -254,8 +257,9 @@ static int write_commit(lsm *l, const batch *b) {
   return VARVE_OK;
 }
 
-/* Relaxed commits reach stable storage in time: the first one since the last sync notes when it was, and the thread, or whoever
- * works in its place (work_sync_in_time), looks at that. Without a thread the clock is looked at now and then. */
+/* Relaxed commits reach stable storage in time: the first one since the last sync notes when it was, and the thread,
+ * or whoever works in its place (work_sync_in_time), looks at that. Without a thread the clock is looked at now and
+ * then. */
 static int write_sync_in_time(lsm *l) {
   if (!atomic_load_explicit(&l->sync_due, memory_order_relaxed)) {
     atomic_store(&l->dirty_us, l->env->now_us(l->env));
