@@ -23,7 +23,7 @@ if(pkg_config)
   run_hello(${dir}/hello_static ${dir}/place_static)
 endif()
 
-file(WRITE ${dir}/user/CMakeLists.txt "cmake_minimum_required(VERSION 3.20)
+file(WRITE ${dir}/user/CMakeLists.txt "cmake_minimum_required(VERSION 3.25)
 project(user C)
 find_package(varve 0.1 REQUIRED)
 add_executable(hello_varve ${SOURCE}/examples/hello.c)

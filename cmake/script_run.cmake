@@ -1,5 +1,5 @@
 # script_run.cmake: run(command…) for the test scripts here: fails with the command and its output.
-cmake_minimum_required(VERSION 3.20)
+cmake_minimum_required(VERSION 3.25)
 
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)

@@ -6,6 +6,9 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/varve.h DESTINATION ${CMAKE_INSTALL_
 if(TARGET varve_cli)
   install(TARGETS varve_cli)
 endif()
+if(TARGET varve_dump)
+  install(TARGETS varve_dump RUNTIME OPTIONAL) # not among what npm run build builds
+endif()
 
 set(varve_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/varve)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/varve-config.cmake.in
