@@ -3,13 +3,15 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
+import { inspect } from 'node:util'
 import { Database, DatabaseError } from '../../bindings/js/index.js'
-import { errorOf } from './support.js'
+import { errorOf, temporaryDirectory } from './support.js'
 
 /** [what is done, what the message must say] */
 const MISTAKES = [
   [(db) => db.put('a', undefined), /del\(key\)/],
-  [(db) => db.put(undefined, 'a'), /key must not be undefined/],
+  [(db) => db.put(undefined, 'a'), /key must not be undefined: pass a string/],
+  [(db) => db.put('a', 'b', { sync: true }), /no option 'sync'\. Did you mean durability: 'strict'\?/],
   [(db) => db.put('a', 5), /valueEncoding: 'json'/],
   [(db) => db.put(5, 'a'), /String\(key\)/],
   [(db) => db.get(Buffer.from('a')), /keyEncoding: 'buffer'/],
@@ -22,11 +24,33 @@ const MISTAKES = [
   [(db) => db.keys({ revers: true }), /Did you mean 'reverse'/],
   [(db) => db.keys({ reverse: 1 }), /true or false/],
   [(db) => db.keys({ limit: 1.5 }), /whole number/],
+  [(db) => db.keys({ limit: -1 }), /limit must be a whole number from 0, or Infinity/],
+  [(db) => db.clear({ limit: -1 }), /limit must be a whole number from 0, or Infinity/],
+  ...['gt', 'gte', 'lt', 'lte', 'prefix'].flatMap((bound) =>
+    ['clear', 'clearSync', 'count', 'countSync', 'keys', 'keysSync', 'values', 'entries', 'entriesSync'].map(
+      (method) => [
+        (db) => db[method]({ [bound]: undefined }),
+        new RegExp(`got ${bound}: undefined: leave ${bound} out`),
+      ],
+    ),
+  ),
   [(db) => db.count({ limit: 1 }), /no option 'limit'/],
   [(db) => db.keys(null), /must be an object; got null/],
   [(db) => db.batch({}), /array of changes/],
-  [(db) => db.batch([null]), /Change 0/],
-  [(db) => db.batch([{ type: 'put', key: 'a' }]), /value must not be undefined/],
+  [(db) => db.batch([null]), /^Change 0 of batch\(\): it must be \{ type: 'put'.*got null/],
+  [(db) => db.batch([{ type: 'put', key: 'a' }]), /^Change 0 .*value must not be undefined/],
+  [
+    (db) =>
+      db.batch([
+        { type: 'del', key: 'a' },
+        { type: 'put', key: 'a', value: 5 },
+      ]),
+    /^Change 1 of batch\(\): A value must/,
+  ],
+  [(db) => db.batch([{ type: 'put', key: 'a', vaule: 'b' }]), /^Change 0 .*no field 'vaule'\. Did you mean 'value'/],
+  [(db) => db.batch([{ typ: 'put', key: 'a', value: 'b' }]), /Did you mean 'type'/],
+  [(db) => db.batch([{ type: 'delete', key: 'a' }]), /^Change 0 .*the string 'delete'\. Did you mean 'del'/],
+  [(db) => db.batch([{ type: 'putt', key: 'a', value: '' }]), /Did you mean 'put'/],
   [(db) => db.batch([{ type: 'del', key: 'a', keyspace: 'users' }]), /db\.keyspace\(name\)/],
   [
     (db) =>
@@ -47,7 +71,8 @@ const MISTAKES = [
   [(db) => db.clear({ prefix: '\ud800' }), /surrogate pair/],
   [() => Database.open(), /path of a directory/],
   [() => Database.open(':memory:', { createIfMising: true }), /Did you mean 'createIfMissing'/],
-  [() => Database.open(':memory:', { lock: { waits: 1 } }), /Did you mean 'wait'/],
+  [() => Database.open(':memory:', { lock: { waits: 1 } }), /^lock has no option 'waits'\. Did you mean 'wait'/],
+  [() => Database.open('x', { lock: 5 }), /^lock must be \{ wait: milliseconds \}; got the number 5$/],
   [() => Database.open(':memory:', { memory: '32 MB' }), /whole number of bytes/],
   [() => Database.open(':memory:', { readOnly: 'yes' }), /true or false/],
   [() => Database.open('x', { readOnly: true, createIfMissing: true }), /cannot be created/],
@@ -116,4 +141,70 @@ it('gives each bad key and value its own code', async (t) => {
   assert.deepEqual(await db.get(largest), v)
   assert.deepEqual([...db.keysSync({ gt: Buffer.alloc(65536, 6), lte: largest })].length, 1)
   assert.equal(db.countSync(), 1)
+})
+
+it('names the change of a batch whose key the engine refuses', async (t) => {
+  const db = await Database.open(':memory:')
+  t.after(() => db.close())
+  const changes = [
+    { type: 'put', key: 'a', value: '1' },
+    { type: 'put', key: '', value: '1' },
+  ]
+  for (const run of [() => db.batch(changes), () => db.batchSync(changes)]) {
+    const error = await errorOf(run)
+    assert.equal(error.code, 'ERR_DB_KEY_EMPTY')
+    assert.match(error.message, /^change 1 of batch\(\): a key must have/)
+  }
+  assert.equal(db.countSync(), 0)
+})
+
+it('names key and encoding when an encoding fails, and keeps the cause', async (t) => {
+  const db = await Database.open(':memory:')
+  t.after(() => db.close())
+  await db.put('user:1', 'no JSON')
+  const loop = {}
+  loop.self = loop
+  const json = db.keyspace('json', { valueEncoding: 'json' })
+  const stored = await errorOf(json.put('a', loop))
+  assert.ok(stored instanceof TypeError && stored.cause instanceof TypeError)
+  assert.match(stored.message, /^The value of the key 'a' cannot be stored with the encoding 'json': Converting/)
+  const fail = () => {
+    throw new RangeError('too far')
+  }
+  const own = db.keyspace('json', { valueEncoding: { name: 'mine', encode: String, decode: fail } })
+  await own.put('b', 'x')
+  for (const read of [
+    () => own.get('b'),
+    () => own.getManySync(['b']),
+    () => [...own.entriesSync()],
+    () => [...own.valuesSync()],
+  ]) {
+    const error = await errorOf(read)
+    assert.ok(error instanceof TypeError && error.cause instanceof RangeError)
+    assert.match(error.message, /value.* is not what the encoding 'mine' reads: too far\. Use the encoding/)
+  }
+  assert.match((await errorOf(own.get('b'))).message, /^The value of the key 'b'/)
+  const bytes = db.keyspace('json', { keyEncoding: 'view', valueEncoding: 'json' })
+  assert.match((await errorOf(bytes.get(Buffer.from('b')))).message, /the key 0x62 is not what the encoding 'json'/)
+})
+
+it('shows where a database is, and how it is', async () => {
+  const db = await Database.open(':memory:')
+  assert.equal(inspect(db), `Database { path: ":memory:", status: 'open' }`)
+  assert.equal(inspect(db.keyspace('k')), 'Keyspace { name: "k" }')
+  await db.close()
+  assert.equal(inspect(db), `Database { path: ":memory:", status: 'closed' }`)
+})
+
+it('names a target that is the database or the backup itself', async (t) => {
+  const path = `${temporaryDirectory(t)}/db`
+  const db = await Database.open(path)
+  for (const target of [path, `${path}/../db/`]) {
+    const error = await errorOf(db.backup(target))
+    assert.equal(error.code, 'ERR_DB_INVALID')
+    assert.match(error.message, /is the database itself: give another directory/)
+  }
+  await db.backup(`${path}2`)
+  assert.match((await errorOf(Database.restore(`${path}2`, `${path}2`))).message, /is the backup itself/)
+  await db.close()
 })

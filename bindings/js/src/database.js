@@ -23,6 +23,8 @@ const KEYSPACE_OPTIONS = ['keyEncoding', 'valueEncoding']
 const PROGRESS_OPTIONS = ['onProgress']
 const SYNC_INTERVAL_MS = 100
 const LOCK_PAUSE_MS = 20
+const LOCK_WAIT = 4 // where db_open finds how long to wait for the lock
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 
 /** @typedef {{ path: string, numbers: number[], options: any, waitMs: number }} Plan */
 
@@ -66,7 +68,10 @@ function pathOf(location, where) {
 function planOf(location, options = {}) {
   const path = pathOf(location, 'open()')
   checkOptions(options, OPEN_OPTIONS, 'open()')
-  checkOptions(options.lock, LOCK_OPTIONS, 'The option lock of open()')
+  if (options.lock !== undefined && (options.lock === null || typeof options.lock !== 'object')) {
+    throw new TypeError(`lock must be { wait: milliseconds }; got ${describe(options.lock)}`)
+  }
+  checkOptions(options.lock, LOCK_OPTIONS, 'lock')
   const readOnly = flag(options.readOnly, 'readOnly') ?? false
   const create = flag(options.createIfMissing, 'createIfMissing')
   const exclusive = flag(options.errorIfExists, 'errorIfExists') ?? false
@@ -85,7 +90,7 @@ function planOf(location, options = {}) {
     durabilityOf(options.durability),
     compressionOf(options.compression),
     amount(options.syncInterval, 'syncInterval', 'milliseconds'),
-    0,
+    0, // LOCK_WAIT
     amount(options.memory, 'memory', 'bytes'),
     amount(options.memtable, 'memtable', 'bytes'),
     amount(options.tableSize, 'tableSize', 'bytes'),
@@ -127,7 +132,7 @@ function camelCase(report) {
 function openEngine(plan, module, waitMs) {
   const engine = new Engine(module, plan.options.host ?? platform().host())
   const numbers = [...plan.numbers]
-  numbers[4] = waitMs
+  numbers[LOCK_WAIT] = waitMs
   try {
     engine.open(plan.path, numbers)
   } catch (error) {
@@ -211,6 +216,11 @@ export class Database extends Store {
   /** 'open' or 'closed'. */
   get status() {
     return this.#status
+  }
+
+  /** What console.log() shows. */
+  [INSPECT]() {
+    return `Database { path: ${JSON.stringify(this.#path)}, status: '${this.#status}' }`
   }
 
   /** The version of the engine. */

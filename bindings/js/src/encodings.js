@@ -2,7 +2,7 @@
 // of what an application passes, and gets back one of the three forms that module.js can read: text, Buffer or
 // Uint8Array.
 
-import { describe, suggestion } from './errors.js'
+import { DatabaseError, describe, suggestion } from './errors.js'
 
 export const FORM_TEXT = 0
 export const FORM_BUFFER = 1
@@ -12,8 +12,9 @@ export const FORM_VIEW = 2
  * @typedef {object} Encoding
  * @property {string} name
  * @property {number} form one of FORM_*: what decode is given
- * @property {(value: any, what: string) => string | Uint8Array} encode `what` is 'key' or 'value', for messages
- * @property {((raw: any) => any) | null} decode null = the form is the value
+ * @property {(value: any, what: string, key?: any) => string | Uint8Array} encode `what` is 'key' or 'value', and
+ *   `key` the one of the value, for messages
+ * @property {((raw: any, what: string, key?: any) => any) | null} decode null = the form is the value
  */
 
 /** @param {unknown} value @param {string} what */
@@ -29,16 +30,52 @@ function encodeText(value, what) {
 
 /** @param {string} what */
 function missing(what) {
-  if (what === 'key') return new TypeError('A key must not be undefined: pass the key to look for')
+  if (what === 'key') return new TypeError('A key must not be undefined: pass a string, or what the keyEncoding takes')
   return new TypeError('A value must not be undefined: call del(key) to remove a key, or store null as JSON')
 }
 
-/** @param {unknown} value @param {string} what */
-function encodeJson(value, what) {
+/** A failure of an encoding, which is mostly code of the application. What the database said itself stays as it is.
+ * @param {unknown} error @param {string} name of the encoding @param {string} what @param {any} key
+ * @param {'encode' | 'decode'} task */
+function failed(error, name, what, key, task) {
+  if (error instanceof DatabaseError) return error
+  const whose = what === 'value' && key !== undefined ? `The value of the key ${keyText(key)}` : `A ${what}`
+  const reason = error instanceof Error ? error.message : String(error)
+  const text =
+    task === 'encode'
+      ? `${whose} cannot be stored with the encoding '${name}': ${reason}`
+      : `${whose} is not what the encoding '${name}' reads: ${reason}. Use the encoding that it was written with`
+  return new TypeError(text, { cause: error })
+}
+
+/** @param {any} key */
+function keyText(key) {
+  if (typeof key === 'string') return `'${key.length > 40 ? key.slice(0, 40) + '…' : key}'`
+  if (!(key instanceof Uint8Array)) return `(${describe(key)})`
+  const bytes = Array.from(key.subarray(0, 20), (byte) => byte.toString(16).padStart(2, '0'))
+  return `0x${bytes.join('')}${key.length > 20 ? '…' : ''}`
+}
+
+/** @param {unknown} value @param {string} what @param {any} [key] */
+function encodeJson(value, what, key) {
   if (value === undefined) throw missing(what)
-  const text = JSON.stringify(value)
+  let text
+  try {
+    text = JSON.stringify(value)
+  } catch (error) {
+    throw failed(error, 'json', what, key, 'encode')
+  }
   if (text === undefined) throw new TypeError(`A ${what} must be something that JSON can hold; got ${describe(value)}`)
   return text
+}
+
+/** @param {string} raw @param {string} what @param {any} [key] */
+function decodeJson(raw, what, key) {
+  try {
+    return JSON.parse(raw)
+  } catch (error) {
+    throw failed(error, 'json', what, key, 'decode')
+  }
 }
 
 /** @param {unknown} value @param {string} what */
@@ -56,7 +93,7 @@ function encodeBytes(value, what) {
 /** @type {Readonly<Record<string, Encoding>>} */
 const ENCODINGS = Object.freeze({
   utf8: { name: 'utf8', form: FORM_TEXT, encode: encodeText, decode: null },
-  json: { name: 'json', form: FORM_TEXT, encode: encodeJson, decode: JSON.parse },
+  json: { name: 'json', form: FORM_TEXT, encode: encodeJson, decode: decodeJson },
   buffer: { name: 'buffer', form: FORM_BUFFER, encode: encodeBytes, decode: null },
   view: { name: 'view', form: FORM_VIEW, encode: encodeBytes, decode: null },
 })
@@ -86,14 +123,29 @@ export function encodingOf(option, where) {
     throw new TypeError(`The format of ${where} must be 'utf8', 'view' or 'buffer'; got ${describe(format)}`)
   }
   const form = format === 'utf8' ? FORM_TEXT : format === 'buffer' ? FORM_BUFFER : FORM_VIEW
+  const name = String(custom.name ?? 'custom')
   return {
-    name: String(custom.name ?? 'custom'),
+    name,
     form,
-    encode: (value, what) => {
+    encode: (value, what, key) => {
       if (value === undefined) throw missing(what)
-      return encodeBytes(custom.encode(value), what)
+      let made
+      try {
+        made = custom.encode(value)
+      } catch (error) {
+        throw failed(error, name, what, key, 'encode')
+      }
+      const bytes = encodeBytes(made, what)
+      // An encoder may use one array again and again, and a batch encodes all of its changes before it stages any.
+      return typeof bytes === 'string' ? bytes : bytes.slice()
     },
-    decode: (raw) => custom.decode(raw),
+    decode: (raw, what, key) => {
+      try {
+        return custom.decode(raw)
+      } catch (error) {
+        throw failed(error, name, what, key, 'decode')
+      }
+    },
   }
 }
 

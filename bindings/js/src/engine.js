@@ -15,6 +15,7 @@ const PAGE_BUDGET = 1 << 20
 export class Engine {
   #module
   #db = 0
+  #path = ''
 
   /**
    * @param {WebAssembly.Module} compiled
@@ -36,6 +37,7 @@ export class Engine {
    * @param {number[]} options in the order of db_open
    */
   open(path, options) {
+    this.#path = path
     const size = this.#module.putKey(path)
     this.#module.putNumbers(options)
     this.#module.check(this.#module.call.db_open(size))
@@ -98,8 +100,14 @@ export class Engine {
     return { report: this.#module.takeJson(), error }
   }
 
+  /** @param {string} path @param {string} target @param {string} message */
+  #refuseSame(path, target, message) {
+    if (this.#module.bridge.host.same?.(path, target)) throw statusError(STATUS.INVALID, `${target}: ${message}`)
+  }
+
   /** @param {string} target @param {Progress} [progress] */
   backup(target, progress) {
+    this.#refuseSame(this.#path, target, 'the target of the backup is the database itself: give another directory')
     const size = this.#module.putKey(target)
     this.#module.check(this.#long(progress, (call, on) => call.db_backup(this.#db, size, on)))
     return this.#module.takeJson()
@@ -107,6 +115,7 @@ export class Engine {
 
   /** @param {string} backup @param {string} target @param {Progress} [progress] */
   restore(backup, target, progress) {
+    this.#refuseSame(backup, target, 'the target is the backup itself: give another directory')
     const both = this.#module.putKey(`${backup}\0${target}`)
     const first = new TextEncoder().encode(backup).length
     this.#module.check(this.#long(progress, (call, on) => call.restore(first, both - first - 1, on)))
@@ -149,7 +158,7 @@ export class Engine {
   /** The values of many keys, in one crossing a megabyte.
    * @param {number} keyspace @param {number} snapshot @param {readonly Bytes[]} keys @param {number} form */
   getMany(keyspace, snapshot, keys, form) {
-    this.#module.used = 0
+    this.#borrowStage()
     try {
       for (const key of keys) this.#module.stageKey(key)
       const end = this.#module.used
@@ -167,19 +176,15 @@ export class Engine {
 
   // ---- Writing: changes are staged, then committed
 
-  /** @param {number} keyspace @param {Bytes} key @param {Bytes} value */
-  stagePut(keyspace, key, value) {
-    this.#module.stageChange(abi.ABI_OP_PUT, keyspace, key, value)
+  /** @param {import('./changes.js').Change} change */
+  stage({ kind, keyspace, key, value }) {
+    this.#module.stageChange(kind, keyspace, key, value)
   }
 
-  /** @param {number} keyspace @param {Bytes} key */
-  stageDel(keyspace, key) {
-    this.#module.stageChange(abi.ABI_OP_DEL, keyspace, key, '')
-  }
-
-  /** @param {number} keyspace @param {Uint8Array} begin @param {Uint8Array} end */
-  stageClear(keyspace, begin, end) {
-    this.#module.stageChange(abi.ABI_OP_CLEAR, keyspace, begin, end)
+  /** Keys and bounds borrow the stage, which must hold no changes: they would be lost. */
+  #borrowStage() {
+    const { used } = this.#module
+    if (used !== 0) throw statusError(STATUS.BUG, `${used} bytes of changes are staged and a read wants their place`)
   }
 
   /** Forgets what was staged after `mark`. @param {number} mark */
@@ -203,10 +208,12 @@ export class Engine {
   /** @param {import('./range.js').Span} span */
   #stageSpan(span) {
     const module = this.#module
-    module.used = 0
-    const sizes = [module.stageBound(span.lower), module.stageBound(span.upper), module.stageBound(span.prefix)]
-    module.used = 0
-    return sizes
+    this.#borrowStage()
+    try {
+      return [module.stageBound(span.lower), module.stageBound(span.upper), module.stageBound(span.prefix)]
+    } finally {
+      module.used = 0
+    }
   }
 
   /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */

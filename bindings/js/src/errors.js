@@ -72,17 +72,23 @@ export function suggestion(name, known) {
   return ` It takes ${known.map((k) => `'${k}'`).join(', ')}.`
 }
 
+/** @type {Readonly<Record<string, string>>} */
+const KNOWN_ELSEWHERE = Object.freeze({ sync: " Did you mean durability: 'strict'?" })
+
 /** Refuses what is no options object, and names that are not known.
  * @param {unknown} options
  * @param {readonly string[]} known
- * @param {string} where such as "get()" */
-export function checkOptions(options, known, where) {
+ * @param {string} where such as "get()"
+ * @param {string} [what] an option is called here */
+export function checkOptions(options, known, where, what = 'option') {
   if (options === undefined) return
   if (options === null || typeof options !== 'object') {
     throw new TypeError(`The options of ${where} must be an object; got ${describe(options)}`)
   }
   for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new TypeError(`${where} has no option '${name}'.${suggestion(name, known)}`)
+    if (known.includes(name)) continue
+    const fix = known.includes('durability') ? KNOWN_ELSEWHERE[name] : undefined
+    throw new TypeError(`${where} has no ${what} '${name}'.${fix ?? suggestion(name, known)}`)
   }
 }
 

@@ -72,8 +72,8 @@ class Pages {
     const { form: valueForm, decode: decodeValue } = this.#valueEncoding
     try {
       this.#last = this.#engine.readPage(this.#handle, this.keys, this.values, rows, PAGE_BYTES, keyForm, valueForm)
-      if (this.keys !== null && decodeKey !== null) decodeAll(this.keys, decodeKey)
-      if (this.values !== null && decodeValue !== null) decodeAll(this.values, decodeValue)
+      if (this.keys !== null && decodeKey !== null) decodeAll(this.keys, decodeKey, 'key', null)
+      if (this.values !== null && decodeValue !== null) decodeAll(this.values, decodeValue, 'value', this.keys)
     } catch (error) {
       this.end()
       throw error
@@ -113,9 +113,10 @@ class Pages {
   }
 }
 
-/** @param {any[]} raw @param {(raw: any) => any} decode */
-function decodeAll(raw, decode) {
-  for (let i = 0; i < raw.length; i++) raw[i] = decode(raw[i])
+/** @param {any[]} raw @param {(raw: any, what: string, key?: any) => any} decode @param {string} what
+ * @param {any[] | null} keys of the values, for messages */
+function decodeAll(raw, decode, what, keys) {
+  for (let i = 0; i < raw.length; i++) raw[i] = decode(raw[i], what, keys?.[i])
 }
 
 export class SyncRows {

@@ -2,6 +2,8 @@
 
 import { Store } from './store.js'
 
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+
 export class Keyspace extends Store {
   #name
 
@@ -13,5 +15,10 @@ export class Keyspace extends Store {
 
   get name() {
     return this.#name
+  }
+
+  /** What console.log() shows. */
+  [INSPECT]() {
+    return `Keyspace { name: ${JSON.stringify(this.#name)} }`
   }
 }

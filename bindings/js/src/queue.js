@@ -1,7 +1,8 @@
 // queue.js: promise writes of one turn of the event loop share one commit.
 //
-// put(), del(), batch() and clear() encode their change into the stage at once, so that values may be changed
-// afterwards and misuse rejects only its own promise. The stage is committed when the turn is over: after all
+// put(), del(), batch() and clear() encode their changes at once, and stage them when all are encoded: no code of the
+// application runs while a batch is staged, so whoever commits the stage finds whole batches there. Values may be changed
+// afterwards, and misuse rejects only its own promise. The stage is committed when the turn is over: after all
 // callbacks and promise reactions that are due have run (platform.afterTurn). A microtask alone would be too early:
 // of a hundred callers that each `await` their puts in a loop, every one resumes in a microtask of its own, and each
 // would commit alone. A timer or setImmediate would be late: a loop of awaited puts would wait for a round of the
@@ -19,6 +20,9 @@ import { platform } from './platform.js'
 
 const GROUP_BYTES = 4 << 20
 const ONE_CALLERS_FAULT = new Set(['ERR_DB_CLOSED', 'ERR_DB_INVALID', 'ERR_DB_LIMIT', 'ERR_DB_NOMEM'])
+
+/** @typedef {import('./changes.js').Change} Change */
+/** @typedef {(error: unknown, index: number) => unknown} NameChange */
 
 /**
  * @typedef {object} Waiting
@@ -49,24 +53,29 @@ export class CommitQueue {
     this.#committed = committed
   }
 
-  /** Adds what `stage` puts into the stage to the group. @param {number} durability 0 = as opened
-   * @param {(engine: import('./engine.js').Engine) => void} stage
-   * @returns {Promise<void>} */
-  add(durability, stage) {
+  /** Stages changes, all or none. @param {readonly Change[]} changes @param {NameChange | undefined} at */
+  #stage(changes, at) {
     const engine = this.#engine
     const begin = engine.staged
+    let i = 0
     try {
-      stage(engine)
+      for (; i < changes.length; i++) engine.stage(/** @type {Change} */ (changes[i]))
     } catch (error) {
       engine.rewind(begin)
-      return Promise.reject(error)
+      throw at === undefined ? error : at(error, i)
     }
-    return this.joined(begin, durability)
   }
 
-  /** The promise for changes that are staged from `begin` on. @param {number} begin @param {number} durability
+  /** Adds changes to the group. @param {number} durability 0 = as opened
+   * @param {readonly Change[]} changes @param {NameChange} [at] for messages
    * @returns {Promise<void>} */
-  joined(begin, durability) {
+  add(durability, changes, at) {
+    const begin = this.#engine.staged
+    try {
+      this.#stage(changes, at)
+    } catch (error) {
+      return Promise.reject(error)
+    }
     const end = this.#engine.staged
     if (durability > this.#durability) this.#durability = durability
     /** @type {Promise<void>} */
@@ -123,13 +132,13 @@ export class CommitQueue {
   }
 
   /** A write that is committed before it returns. @param {number} durability
-   * @param {(engine: import('./engine.js').Engine) => void} stage */
-  now(durability, stage) {
+   * @param {readonly Change[]} changes @param {NameChange} [at] for messages */
+  now(durability, changes, at) {
     this.flush()
     const engine = this.#engine
     let bytes
     try {
-      stage(engine)
+      this.#stage(changes, at)
       bytes = engine.staged
       if (bytes > 0) engine.commit(durability, 0, bytes)
     } finally {

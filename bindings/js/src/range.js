@@ -5,6 +5,7 @@
 import { refuseLoneSurrogates } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
 
+const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix']
 const RANGE_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'snapshot']
 const SPAN_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit']
 const COUNT_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'snapshot']
@@ -30,7 +31,7 @@ function successor(key) {
 
 /** @param {unknown} limit */
 function limitOf(limit) {
-  if (limit === undefined || limit === -1 || limit === Infinity) return Infinity
+  if (limit === undefined || limit === Infinity) return Infinity
   if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0) return limit
   throw new TypeError(`limit must be a whole number from 0, or Infinity; got ${describe(limit)}`)
 }
@@ -56,6 +57,12 @@ const WHOLE = Object.freeze({
 export function spanOf(range, encoding, use, where) {
   if (range === undefined) return WHOLE
   checkOptions(range, use === 'iterate' ? RANGE_OPTIONS : use === 'clear' ? SPAN_OPTIONS : COUNT_OPTIONS, where)
+  for (const bound of BOUNDS) {
+    // What was meant as a bound and came out undefined must not become the whole keyspace.
+    if (range[bound] === undefined && bound in range) {
+      throw new TypeError(`${where} got ${bound}: undefined: leave ${bound} out for no bound, or pass a key`)
+    }
+  }
   if (range.gt !== undefined && range.gte !== undefined) {
     throw new TypeError(`${where} got both gt and gte: pass one of them`)
   }

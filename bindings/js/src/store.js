@@ -1,7 +1,10 @@
 // store.js: what a Database and a Keyspace have in common: reading, writing and walking keys of one keyspace.
 
+import { ABI_OP_DEL } from './abi.js'
+import { atChange, batchOf, clearOf, delOf, putOf } from './changes.js'
+import { FORM_VIEW } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
-import { boundsOf, spanOf } from './range.js'
+import { spanOf } from './range.js'
 import { AsyncRows, SyncRows } from './iterator.js'
 import { Snapshot } from './snapshot.js'
 
@@ -18,7 +21,6 @@ import { Snapshot } from './snapshot.js'
 const READ_OPTIONS = ['snapshot']
 const WRITE_OPTIONS = ['durability']
 const CLEAR_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'durability']
-const OP_FIELDS = ['type', 'key', 'value', 'keyspace']
 
 /** @type {Readonly<Record<string, number>>} */
 const DURABILITY = Object.freeze({ relaxed: 1, strict: 2 })
@@ -67,7 +69,7 @@ export class Store {
     const snapshot = options === undefined ? 0 : this.#snapshotOf(options, 'get()')
     queue.flush()
     const raw = engine.get(keyspace, snapshot, bytes, valueEncoding.form)
-    return raw === undefined || valueEncoding.decode === null ? raw : valueEncoding.decode(raw)
+    return raw === undefined || valueEncoding.decode === null ? raw : valueEncoding.decode(raw, 'value', key)
   }
 
   /** @param {any} key @param {any} [options] */
@@ -102,7 +104,9 @@ export class Store {
     queue.flush()
     const raw = engine.getMany(keyspace, snapshot, bytes, valueEncoding.form)
     const { decode } = valueEncoding
-    return decode === null ? raw : raw.map((value) => (value === undefined ? undefined : decode(value)))
+    return decode === null
+      ? raw
+      : raw.map((value, i) => (value === undefined ? undefined : decode(value, 'value', keys[i])))
   }
 
   /** @param {any} keys @param {any} [options] */
@@ -124,16 +128,14 @@ export class Store {
     return this.countSync(range)
   }
 
-  // ---- Writing
+  // ---- Writing: changes are encoded before anything is staged (see changes.js)
 
   /** @param {any} key @param {any} value @param {any} [options] @returns {Promise<void>} */
   put(key, value, options) {
-    const { engine, queue, keyspace, keyEncoding, valueEncoding } = this.#context
-    const begin = engine.staged
+    const context = this.#context
     try {
       const durability = writeDurability(options, 'put()')
-      engine.stagePut(keyspace, keyEncoding.encode(key, 'key'), valueEncoding.encode(value, 'value'))
-      return queue.joined(begin, durability)
+      return context.queue.add(durability, [putOf(context, key, value)])
     } catch (error) {
       return Promise.reject(error)
     }
@@ -141,21 +143,16 @@ export class Store {
 
   /** @param {any} key @param {any} value @param {any} [options] */
   putSync(key, value, options) {
-    const { queue, keyspace, keyEncoding, valueEncoding } = this.#context
     const durability = writeDurability(options, 'put()')
-    const keyBytes = keyEncoding.encode(key, 'key')
-    const valueBytes = valueEncoding.encode(value, 'value')
-    queue.now(durability, (engine) => engine.stagePut(keyspace, keyBytes, valueBytes))
+    this.#context.queue.now(durability, [putOf(this.#context, key, value)])
   }
 
   /** @param {any} key @param {any} [options] @returns {Promise<void>} */
   del(key, options) {
-    const { engine, queue, keyspace, keyEncoding } = this.#context
-    const begin = engine.staged
+    const context = this.#context
     try {
       const durability = writeDurability(options, 'del()')
-      engine.stageDel(keyspace, keyEncoding.encode(key, 'key'))
-      return queue.joined(begin, durability)
+      return context.queue.add(durability, [delOf(context, key)])
     } catch (error) {
       return Promise.reject(error)
     }
@@ -163,17 +160,15 @@ export class Store {
 
   /** @param {any} key @param {any} [options] */
   delSync(key, options) {
-    const { queue, keyspace, keyEncoding } = this.#context
     const durability = writeDurability(options, 'del()')
-    const bytes = keyEncoding.encode(key, 'key')
-    queue.now(durability, (engine) => engine.stageDel(keyspace, bytes))
+    this.#context.queue.now(durability, [delOf(this.#context, key)])
   }
 
   /** @param {any} ops @param {any} [options] @returns {Promise<void>} */
   batch(ops, options) {
     try {
       const durability = writeDurability(options, 'batch()')
-      return this.#context.queue.add(durability, () => this.#stageBatch(ops))
+      return this.#context.queue.add(durability, this.#batchOf(ops), atChange)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -182,67 +177,43 @@ export class Store {
   /** @param {any} ops @param {any} [options] */
   batchSync(ops, options) {
     const durability = writeDurability(options, 'batch()')
-    this.#context.queue.now(durability, () => this.#stageBatch(ops))
+    this.#context.queue.now(durability, this.#batchOf(ops), atChange)
   }
 
   /** @param {any} ops */
-  #stageBatch(ops) {
-    if (!Array.isArray(ops)) throw new TypeError(`batch() takes an array of changes; got ${describe(ops)}`)
-    const { engine } = this.#context
-    for (let i = 0; i < ops.length; i++) {
-      const op = ops[i]
-      if (op === null || typeof op !== 'object') {
-        throw new TypeError(`Change ${i} of batch() must be { type: 'put', key, value } or { type: 'del', key }`)
-      }
-      const { keyspace, keyEncoding, valueEncoding } = op.keyspace === undefined ? this.#context : this.#spaceOf(op)
-      if (op.type === 'put') {
-        engine.stagePut(keyspace, keyEncoding.encode(op.key, 'key'), valueEncoding.encode(op.value, 'value'))
-      } else if (op.type === 'del') engine.stageDel(keyspace, keyEncoding.encode(op.key, 'key'))
-      else throw new TypeError(`Change ${i} of batch() has the type ${describe(op.type)}: it must be 'put' or 'del'`)
-      // A misspelt keyspace would write to the wrong place: count first, which is cheap.
-      const fields = (op.type === 'put' ? 3 : 2) + (op.keyspace === undefined ? 0 : 1)
-      if (Object.keys(op).length !== fields) checkOptions(op, OP_FIELDS, 'A change of batch()')
-    }
+  #batchOf(ops) {
+    return batchOf(ops, (keyspace) => (keyspace === undefined ? this.#context : this.#spaceOf(keyspace)))
   }
 
-  /** @param {any} op @returns {Context} */
-  #spaceOf(op) {
-    if (!(op.keyspace instanceof Store)) {
-      throw new TypeError(`keyspace must come from db.keyspace(name); got ${describe(op.keyspace)}`)
+  /** @param {any} keyspace @returns {Context} */
+  #spaceOf(keyspace) {
+    if (!(keyspace instanceof Store)) {
+      throw new TypeError(`keyspace must come from db.keyspace(name); got ${describe(keyspace)}`)
     }
-    const context = op.keyspace.#context
+    const context = keyspace.#context
     if (context.engine !== this.#context.engine) {
-      throw new TypeError('The keyspace of a change belongs to another Database: one batch changes one database')
+      throw new TypeError('its keyspace belongs to another Database: one batch changes one database')
     }
     return context
   }
 
-  /** @param {any} range @param {string} where */
-  #stageClear(range, where) {
-    const { engine, keyspace, keyEncoding } = this.#context
+  /** @param {any} range */
+  #clearOf(range) {
+    const { keyspace, keyEncoding, queue } = this.#context
     const { durability: _, ...rest } = range ?? {}
-    const span = spanOf(rest, keyEncoding, 'clear', where)
-    if (span.empty) return
-    if (span.limit === Infinity) {
-      const bounds = boundsOf(span)
-      if (bounds !== null) engine.stageClear(keyspace, bounds.begin, bounds.end)
-      return
-    }
-    for (const key of this.#keysToClear(span)) engine.stageDel(keyspace, key)
-  }
-
-  /** The keys that a clear with a limit removes. @param {import('./range.js').Span} span */
-  #keysToClear(span) {
-    const raw = { name: 'raw', form: 2, encode: this.#context.keyEncoding.encode, decode: null }
-    return [...new SyncRows({ ...this.#context, keyEncoding: raw }, span, 'keys')]
+    const span = spanOf(rest, keyEncoding, 'clear', 'clear()')
+    if (span.limit === Infinity) return clearOf(keyspace, span)
+    queue.flush()
+    const raw = { name: 'raw', form: FORM_VIEW, encode: keyEncoding.encode, decode: null }
+    const found = new SyncRows({ ...this.#context, keyEncoding: raw }, span, 'keys')
+    return Array.from(found, (key) => ({ kind: ABI_OP_DEL, keyspace, key, value: '' }))
   }
 
   /** @param {any} [range] @returns {Promise<void>} */
   clear(range) {
     try {
       const durability = this.#clearDurability(range)
-      if (range?.limit !== undefined) this.#context.queue.flush()
-      return this.#context.queue.add(durability, () => this.#stageClear(range, 'clear()'))
+      return this.#context.queue.add(durability, this.#clearOf(range))
     } catch (error) {
       return Promise.reject(error)
     }
@@ -251,7 +222,7 @@ export class Store {
   /** @param {any} [range] */
   clearSync(range) {
     const durability = this.#clearDurability(range)
-    this.#context.queue.now(durability, () => this.#stageClear(range, 'clear()'))
+    this.#context.queue.now(durability, this.#clearOf(range))
   }
 
   /** @param {any} range */

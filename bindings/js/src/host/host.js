@@ -57,6 +57,7 @@ export class HostError extends Error {
  * @typedef {object} Host
  * @property {string} name
  * @property {(path: string, flags: number) => HostPlace} open MISSING, NOT_DATABASE
+ * @property {(path: string, other: string) => boolean} [same] whether both are the same place, which exists
  * @property {() => number} nowUs microseconds since some moment
  * @property {(bytes: Uint8Array) => void} random fills with unpredictable bytes
  * @property {() => number} memory the machine's memory in bytes, 0 = unknown

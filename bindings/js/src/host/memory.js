@@ -155,6 +155,11 @@ export class MemoryHost {
     return new MemoryPlace(path, directory)
   }
 
+  /** @param {string} path @param {string} other */
+  same(path, other) {
+    return path === other
+  }
+
   nowUs() {
     return performance.now() * 1000
   }

@@ -229,6 +229,15 @@ export class NodeHost {
     return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, holdsForeign(path), openDirectory(path))
   }
 
+  /** @param {string} path @param {string} other */
+  same(path, other) {
+    try {
+      return fs.realpathSync(path) === fs.realpathSync(other)
+    } catch {
+      return false // one of them is not there, as a target mostly is not
+    }
+  }
+
   nowUs() {
     return performance.now() * 1000
   }
