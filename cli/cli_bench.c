@@ -36,7 +36,7 @@ static int bench_fill(bench_work *bench, bool random) {
   char key[BENCH_KEY_SIZE + 1];
   for (uint64_t i = 0; i < bench->n; i++) {
     uint64_t number = random ? bench_random(bench) % bench->n : i;
-    memcpy(bench->value, &i, sizeof i); /* values differ, so that compression has no easy day */
+    memcpy(bench->value, &i, sizeof i); /* each value is different, as in real data */
     varve_slice value = {bench->value, BENCH_VALUE_SIZE};
     int status = varve_put(bench->cli->db, bench_key(key, number), value, &options);
     if (status != VARVE_OK) return status;

@@ -23,7 +23,8 @@
  * iterator belong to one thread at a time. Readers never wait for writers.
  *
  * Limits: a key has 1 to 65,536 bytes, a value 0 to 2^30 bytes (1 GiB), a batch up to 2^31 - 1 bytes in all
- * (in 32-bit hosts what memory allows). Keys are ordered as unsigned bytes, the shorter first on a tie.
+ * (in 32-bit hosts what memory allows). Keys are ordered as unsigned bytes; a key sorts before every longer key that
+ * begins with it.
  */
 #ifndef VARVE_H
 #define VARVE_H
@@ -49,7 +50,8 @@ extern "C" {
 /* ---- 1. Types and results ------------------------------------------------------------------------- */
 
 /* What every call returns: 0 = done, > 0 = an expected outcome, < 0 = a failure that varve_errmsg explains.
- * X(name, number, text). The JavaScript codes are generated from this list ("ERR_DB_" and the name). */
+ * X(name, number, text). The JavaScript codes are generated from this list ("ERR_DB_" and the name).
+ * ROW and CONFLICT are never returned yet: they are reserved for SQL and for transactions. */
 #define VARVE_STATUS_MAP(X)                                                                    \
   X(OK, 0, "success")                                                                          \
   X(NOTFOUND, 1, "no such key")                                                                \
@@ -155,12 +157,14 @@ typedef struct varve_options {
   bool no_thread;      /* no background thread: commits pay for the work, and varve_work does more */
   varve_durability durability;
   varve_compression compression;
-  uint32_t sync_interval_ms; /* RELAXED: longest time until stable storage. Default 100 */
-  uint32_t lock_wait_ms;     /* how long to wait for another process to close. Default 0 */
+  /* RELAXED: longest time until stable storage, plus what the disk takes to write; a flush that is due goes first.
+   * Default 100 */
+  uint32_t sync_interval_ms;
+  uint32_t lock_wait_ms; /* how long to wait for another process to close. Default 0 */
   /* Bound on all memory the engine takes: memtables, log, cache, indexes, filters, buffers. When it is set the
    * process grows by no more: tables are then read through the cache. Default 128 MiB (WebAssembly 32 MiB), and
    * tables are mapped besides: pages of theirs that were read count as the process's while the system leaves them
-   * there. */
+   * there. A batch or value that does not fit goes over the bound, by about twice its size, while it is written. */
   uint64_t memory_bytes;
   uint64_t memtable_bytes; /* size of one memtable. Default 8 MiB, WebAssembly 4 MiB; at most memory / 4 */
   uint32_t table_bytes;    /* target size of a table below level 0. Default 8 MiB, WebAssembly 2 MiB */
@@ -299,9 +303,8 @@ VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varv
 /* How far a long call is; `total` may grow while it runs. Return non-zero to stop it with ABORTED. */
 typedef int (*varve_progress)(void *context, uint64_t done, uint64_t total);
 
-/* Writes memory to tables and merges every level that holds keys of the range until nothing superseded or deleted
- * (that no snapshot needs) is left. NULL = all keyspaces. Reads and writes go on. Errors: IO, FULL, CORRUPT,
- * ABORTED. */
+/* Writes memory to tables and merges all levels, of all keyspaces, until nothing superseded or deleted (that no
+ * snapshot needs) is left. `progress` may be NULL. Reads and writes go on. Errors: IO, FULL, CORRUPT, ABORTED. */
 VARVE_API int varve_compact(varve_db *db, varve_progress progress, void *context);
 
 /* Writes what is in memory to tables, so that the log is empty. Errors as varve_compact. */

@@ -234,7 +234,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   readonly path: string
   readonly status: 'open' | 'closed'
 
-  /** A namespace, made when there is none. Encodings left out are the database's. */
+  /** A namespace, created when it does not exist. Encodings left out are the database's. */
   keyspace(name: string): Keyspace<K, V>
   keyspace<VE extends Encoding>(name: string, options: { valueEncoding: VE }): Keyspace<K, Encoded<VE>>
   keyspace<KE extends Encoding>(name: string, options: { keyEncoding: KE }): Keyspace<Encoded<KE>, V>

@@ -122,7 +122,8 @@ VARVE_API size_t varve_batch_size(const varve_batch *b) {
 
 static int api_durability(const varve_write_options *options, lsm_durability *d) {
   varve_durability given = options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability;
-  if (UNLIKELY(given > VARVE_STRICT)) return status_fail(VARVE_INVALID, "durability is none of the three");
+  if (UNLIKELY(given > VARVE_STRICT))
+    return status_fail(VARVE_INVALID, "durability must be 0, VARVE_RELAXED or VARVE_STRICT");
   *d = given == VARVE_STRICT ? LSM_STRICT : given == VARVE_RELAXED ? LSM_RELAXED : LSM_DEFAULT;
   return VARVE_OK;
 }

@@ -69,8 +69,12 @@ static lsm_options api_options(const varve_options *o) {
 }
 
 static int api_check_options(const varve_options *o) {
-  if (o->durability > VARVE_STRICT) return status_fail(VARVE_INVALID, "durability is none of the three");
-  if (o->compression > VARVE_COMPRESSION_LZ4) return status_fail(VARVE_INVALID, "compression is none of the three");
+  if (o->durability > VARVE_STRICT) {
+    return status_fail(VARVE_INVALID, "durability must be 0, VARVE_RELAXED or VARVE_STRICT");
+  }
+  if (o->compression > VARVE_COMPRESSION_LZ4) {
+    return status_fail(VARVE_INVALID, "compression must be 0, VARVE_COMPRESSION_NONE or VARVE_COMPRESSION_LZ4");
+  }
   if (o->must_exist && o->must_not_exist) {
     return status_fail(VARVE_INVALID, "must_exist and must_not_exist exclude each other");
   }

@@ -1,7 +1,7 @@
 /* lsm.h: the door of the storage engine: ordered bytes to bytes, many versions, crash-safe.
  *
- * Everything above (keyspaces, transactions, indexes, SQL) is keys in this one tree. Keys here are inner keys: never
- * empty.
+ * Keyspaces and their catalog are keys in this one tree: api puts a keyspace's id before each key. Keys here are such
+ * inner keys: never empty.
  *
  * Background work is lsm_step, a bounded, resumable state machine. With env->threads a thread of the engine calls it;
  * without, commits pay their share and the host may call it between tasks. Nothing sleeps a writer: one that meets

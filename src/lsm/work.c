@@ -1,4 +1,4 @@
-/* work.c: background work as a bounded, resumable state machine, and the thread that turns its crank.
+/* work.c: background work as a bounded, resumable state machine, and the thread that calls it.
  *
  * A step does, in this order of urgency: let go of old views and remove dead files; flush the oldest immutable
  * memtable; go on with the compaction, or pick the next; begin a new manifest when the old one is long. A flush
