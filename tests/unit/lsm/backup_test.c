@@ -134,7 +134,7 @@ static void a_backup_is_of_one_moment(void **state) {
   TEST_OK(varve_verify(b->db, NULL, NULL, NULL));
 }
 
-/* Stopped anywhere, the target is the backup that it was before, or none; the next one succeeds. */
+/* Stopped anywhere, the target is the backup that it was before, or tables without a SUPER; the next one succeeds. */
 static void a_backup_that_is_stopped(void **state) {
   backup_bed *b = *state;
   bed_content first, now, copy;
@@ -142,7 +142,7 @@ static void a_backup_that_is_stopped(void **state) {
   varve_options o = {.read_only = true};
   backup_writer none = {b->db, 0, 0, 1};
   EXPECT(varve_backup(b->db, b->copy, NULL, backup_write, &none), VARVE_ABORTED, "stopped");
-  EXPECT(varve_open(b->copy, &o, &db), VARVE_MISSING, "no database");
+  EXPECT(varve_open(b->copy, &o, &db), VARVE_CORRUPT, "SUPER is missing");
   TEST_OK(varve_backup(b->db, b->copy, NULL, NULL, NULL));
   TEST_OK(bed_read_all(b->db, &first));
   for (uint32_t at = 1; at <= 3; at++) {
@@ -181,7 +181,7 @@ static void a_damaged_source_is_not_backed_up(void **state) {
   TEST_OK(varve_compact(b->db, NULL, NULL));
   backup_flip(b->path, FILE_SST);
   EXPECT(varve_backup(b->db, b->copy, NULL, NULL, NULL), VARVE_CORRUPT, ".sst is damaged");
-  EXPECT(varve_open(b->copy, &o, &db), VARVE_MISSING, "no database");
+  EXPECT(varve_open(b->copy, &o, &db), VARVE_CORRUPT, "SUPER is missing");
 }
 
 static void a_damaged_backup_is_noticed(void **state) {
@@ -193,7 +193,7 @@ static void a_damaged_backup_is_noticed(void **state) {
   backup_flip(b->copy, FILE_SST);
   EXPECT(varve_backup(b->db, b->copy, NULL, NULL, NULL), VARVE_CORRUPT, ".sst is damaged"); /* it is read again */
   EXPECT(varve_restore(b->copy, b->restored, NULL, NULL), VARVE_CORRUPT, ".sst is damaged");
-  EXPECT(varve_open(b->restored, &o, &db), VARVE_MISSING, "no database");
+  EXPECT(varve_open(b->restored, &o, &db), VARVE_CORRUPT, "SUPER is missing");
   TEST_OK(varve_open(b->copy, &o, &db));
   EXPECT(varve_verify(db, NULL, NULL, NULL), VARVE_CORRUPT, ".sst is damaged");
   TEST_OK(varve_close(db));
