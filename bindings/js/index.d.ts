@@ -10,6 +10,26 @@
  * ```
  */
 
+// What other libraries declare, where they are there: a program needs neither the DOM's types nor Node's.
+declare global {
+  interface SymbolConstructor {
+    readonly dispose: unique symbol
+    readonly asyncDispose: unique symbol
+  }
+  interface Disposable {
+    [Symbol.dispose](): void
+  }
+  interface AsyncDisposable {
+    [Symbol.asyncDispose](): PromiseLike<void>
+  }
+}
+type Global = typeof globalThis
+type Instance<T> = T extends abstract new (...args: any[]) => infer I ? I : never
+type HostBuffer = Global extends { Buffer: { alloc(size: number): infer B } } ? B : Uint8Array
+type HostURL = Global extends { URL: infer C } ? Instance<C> : never
+type HostResponse = Global extends { Response: infer C } ? Instance<C> : never
+type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
+
 /** How much an acknowledged write survives: 'relaxed' the death of the process, 'strict' a power cut. */
 export type Durability = 'relaxed' | 'strict'
 
@@ -29,23 +49,29 @@ export type Encoded<E> = E extends 'utf8'
   ? string
   : E extends 'json'
     ? any
-    : E extends 'buffer' | 'view'
-      ? Uint8Array
-      : E extends CustomEncoding<infer T>
-        ? T
-        : never
+    : E extends 'buffer'
+      ? HostBuffer
+      : E extends 'view'
+        ? Uint8Array
+        : E extends CustomEncoding<infer T>
+          ? T
+          : never
 
+/** What may be passed where a T is read: for bytes also a string, taken as UTF-8, and other views of bytes. */
+export type Input<T> = T extends Uint8Array ? string | Uint8Array | ArrayBufferView | ArrayBuffer : T
+
+/** Leave a bound out for none; one that is there and undefined is refused. */
 export interface Bounds<K = string> {
   /** Keys greater than this. Not together with gte. */
-  gt?: K
+  gt?: Input<K>
   /** Keys greater than or equal to this. */
-  gte?: K
+  gte?: Input<K>
   /** Keys less than this. Not together with lte. */
-  lt?: K
+  lt?: Input<K>
   /** Keys less than or equal to this. */
-  lte?: K
+  lte?: Input<K>
   /** Keys that begin with this. */
-  prefix?: K
+  prefix?: Input<K>
 }
 export interface ReadOptions {
   snapshot?: Snapshot
@@ -67,8 +93,8 @@ export interface ClearRange<K = string> extends Bounds<K>, WriteOptions {
 
 /** A change of a batch. With `keyspace` it is for that keyspace, in its encodings. */
 export type Change<K = any, V = any> =
-  | { type: 'put'; key: K; value: V; keyspace?: Keyspace<any, any> }
-  | { type: 'del'; key: K; keyspace?: Keyspace<any, any> }
+  | { type: 'put'; key: Input<K>; value: Input<V>; keyspace?: Keyspace<any, any> }
+  | { type: 'del'; key: Input<K>; keyspace?: Keyspace<any, any> }
 
 export interface AsyncRows<T> extends AsyncIterableIterator<T>, AsyncDisposable {}
 export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
@@ -79,36 +105,50 @@ export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
  */
 export interface Store<K = string, V = string> {
   /** The value of a key, or undefined. */
-  get(key: K, options?: ReadOptions): Promise<V | undefined>
-  getSync(key: K, options?: ReadOptions): V | undefined
+  get(key: Input<K>, options?: ReadOptions): Promise<V | undefined>
+  /** get() without a promise. */
+  getSync(key: Input<K>, options?: ReadOptions): V | undefined
   /** The values of many keys, in their order; undefined for those that are not there. */
-  getMany(keys: readonly K[], options?: ReadOptions): Promise<(V | undefined)[]>
-  getManySync(keys: readonly K[], options?: ReadOptions): (V | undefined)[]
-  has(key: K, options?: ReadOptions): Promise<boolean>
-  hasSync(key: K, options?: ReadOptions): boolean
+  getMany(keys: readonly Input<K>[], options?: ReadOptions): Promise<(V | undefined)[]>
+  /** getMany() without a promise. */
+  getManySync(keys: readonly Input<K>[], options?: ReadOptions): (V | undefined)[]
+  /** Whether there is such a key. */
+  has(key: Input<K>, options?: ReadOptions): Promise<boolean>
+  /** has() without a promise. */
+  hasSync(key: Input<K>, options?: ReadOptions): boolean
   /** How many entries a range has. */
   count(range?: Bounds<K> & ReadOptions): Promise<number>
+  /** count() without a promise. */
   countSync(range?: Bounds<K> & ReadOptions): number
 
   /** Stores a value under a key, over what was there. */
-  put(key: K, value: V, options?: WriteOptions): Promise<void>
-  putSync(key: K, value: V, options?: WriteOptions): void
+  put(key: Input<K>, value: Input<V>, options?: WriteOptions): Promise<void>
+  /** put() as a commit of its own, made when it returns. */
+  putSync(key: Input<K>, value: Input<V>, options?: WriteOptions): void
   /** Removes a key. It is no error when there is none. */
-  del(key: K, options?: WriteOptions): Promise<void>
-  delSync(key: K, options?: WriteOptions): void
+  del(key: Input<K>, options?: WriteOptions): Promise<void>
+  /** del() as a commit of its own, made when it returns. */
+  delSync(key: Input<K>, options?: WriteOptions): void
   /** Makes all changes, in their order, or none. */
   batch(changes: readonly Change<K, V>[], options?: WriteOptions): Promise<void>
+  /** batch() as a commit of its own, made when it returns. */
   batchSync(changes: readonly Change<K, V>[], options?: WriteOptions): void
   /** Removes a range of keys; without a limit in time that does not depend on how many there are. */
   clear(range?: ClearRange<K>): Promise<void>
+  /** clear() as a commit of its own, made when it returns. */
   clearSync(range?: ClearRange<K>): void
 
   /** Rows of a range in the order of their keys, as of now. Leaving a `for await` loop early closes them. */
   entries(range?: Range<K>): AsyncRows<[K, V]>
+  /** The keys alone. */
   keys(range?: Range<K>): AsyncRows<K>
+  /** The values alone. */
   values(range?: Range<K>): AsyncRows<V>
+  /** entries() for a plain `for` loop. */
   entriesSync(range?: Range<K>): SyncRows<[K, V]>
+  /** keys() for a plain `for` loop. */
   keysSync(range?: Range<K>): SyncRows<K>
+  /** values() for a plain `for` loop. */
   valuesSync(range?: Range<K>): SyncRows<V>
 }
 
@@ -153,7 +193,7 @@ export interface OpenOptions<KE extends Encoding = 'utf8', VE extends Encoding =
   keyEncoding?: KE
   valueEncoding?: VE
   /** The engine, where it is not found beside the package. */
-  wasm?: URL | Response | BufferSource | WebAssembly.Module
+  wasm?: HostURL | HostResponse | Uint8Array | ArrayBufferView | ArrayBuffer | HostModule
   /** Where the files live; the file system in Node, memory elsewhere. */
   host?: MemoryHost
 }
@@ -181,50 +221,79 @@ export interface LevelStats {
   entries: number
   tombstones: number
 }
+/** Sizes are bytes; counters begin at 0 when the database is opened. */
 export interface Stats {
+  /** The number of the last commit. */
   sequence: number
+  /** Bytes of live tables, log and manifest. */
   diskBytes: number
+  /** Bytes of live tables. */
   tableBytes: number
+  /** Bytes of the log. */
   logBytes: number
+  /** Bytes of memory that the engine holds now. */
   memoryBytes: number
+  /** The bound on memoryBytes. */
   memoryBytesMax: number
+  /** Bytes of writes that are not in tables yet. */
   memtableBytes: number
+  /** Bytes of blocks in the cache. */
   cacheBytes: number
+  /** Blocks that were found in the cache. */
   cacheHits: number
+  /** Blocks that had to be read. */
   cacheMisses: number
+  /** Commits made. */
   commits: number
+  /** Changes in them. */
   writes: number
+  /** Keys looked up. */
   gets: number
+  /** Rows that are open now. */
   iterators: number
+  /** Snapshots that are open now. */
   snapshots: number
+  /** Bytes of keys and values committed, before the log and compaction. */
   bytesWritten: number
+  /** Memtables written to tables. */
   flushes: number
+  /** Merges of tables. */
   compactions: number
+  /** Tables that were moved to the next level as they were. */
   trivialMoves: number
+  /** Bytes of tables that flushes wrote. */
   bytesFlushed: number
+  /** Bytes of tables that compactions read. */
   bytesCompactedIn: number
+  /** Bytes of tables that compactions wrote. */
   bytesCompactedOut: number
+  /** Syncs of the log. */
   syncs: number
+  /** Commits that had to wait for, or do, background work. */
   stalls: number
+  /** Microseconds that they took for it. */
   stallUs: number
+  /** From the newest level down. */
   levels: LevelStats[]
 }
 
 /** A database: a directory in Node, or memory for ':memory:'. */
 export declare class Database<K = string, V = string> implements Disposable, AsyncDisposable {
   private constructor()
+  /** Opens the database in a directory, and creates it when it does not exist. */
   static open<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'>(
-    location: string | URL,
+    location: string | HostURL,
     options?: OpenOptions<KE, VE>,
   ): Promise<Database<Encoded<KE>, Encoded<VE>>>
+  /** open() without a promise; waiting for a lock blocks the thread. */
   static openSync<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'>(
-    location: string | URL,
+    location: string | HostURL,
     options?: OpenOptions<KE, VE>,
   ): Database<Encoded<KE>, Encoded<VE>>
   /** Makes a new database at `target` of a backup. */
   static restore(
-    backup: string | URL,
-    target: string | URL,
+    backup: string | HostURL,
+    target: string | HostURL,
     options?: ProgressOptions & Pick<OpenOptions, 'wasm' | 'host'>,
   ): Promise<void>
   /** The version of the engine. */
@@ -251,6 +320,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
 
   /** Returns when all that was written is on stable storage. */
   sync(): Promise<void>
+  /** sync() without a promise; blocks the thread. */
   syncSync(): void
   /** Merges everything until nothing deleted or superseded is left. */
   compact(options?: ProgressOptions): Promise<void>
@@ -259,22 +329,47 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   /** Reads and checks every byte; fails with ERR_DB_CORRUPT, with the report as `error.report`. */
   verify(options?: ProgressOptions): Promise<VerifyReport>
   /** Writes a consistent copy to a directory; a second time only what is new. */
-  backup(target: string | URL, options?: ProgressOptions): Promise<BackupReport>
+  backup(target: string | HostURL, options?: ProgressOptions): Promise<BackupReport>
   stats(): Stats
 
   /** Commits what is waiting, closes iterators and snapshots, and gives the lock back. Closing twice is allowed. */
   close(): Promise<void>
+  /** close() without a promise. */
   closeSync(): void
   [Symbol.dispose](): void
   [Symbol.asyncDispose](): Promise<void>
 }
 export interface Database<K = string, V = string> extends Store<K, V> {}
 
+export type DatabaseErrorCode =
+  | 'ERR_DB_CONFLICT'
+  | 'ERR_DB_NOMEM'
+  | 'ERR_DB_INVALID'
+  | 'ERR_DB_KEY_EMPTY'
+  | 'ERR_DB_KEY_TOO_LARGE'
+  | 'ERR_DB_VALUE_TOO_LARGE'
+  | 'ERR_DB_NOT_DATABASE'
+  | 'ERR_DB_NEWER_FORMAT'
+  | 'ERR_DB_CORRUPT'
+  | 'ERR_DB_IO'
+  | 'ERR_DB_FULL'
+  | 'ERR_DB_READONLY'
+  | 'ERR_DB_LOCKED'
+  | 'ERR_DB_CLOSED'
+  | 'ERR_DB_MISSING'
+  | 'ERR_DB_EXISTS'
+  | 'ERR_DB_LIMIT'
+  | 'ERR_DB_UNSUPPORTED'
+  | 'ERR_DB_FAILED'
+  | 'ERR_DB_BUSY'
+  | 'ERR_DB_ABORTED'
+  | 'ERR_DB_BUG'
+
 /** What went wrong with a database. Misuse is a TypeError instead. */
 export declare class DatabaseError extends Error {
-  constructor(code: string, message: string, options?: { retryable?: boolean; cause?: unknown })
-  /** 'ERR_DB_LOCKED', 'ERR_DB_CORRUPT', 'ERR_DB_FULL', 'ERR_DB_CLOSED', … */
-  readonly code: string
+  constructor(code: DatabaseErrorCode, message: string, options?: { retryable?: boolean; cause?: unknown })
+  /** What went wrong: docs/API.md says what each one means. */
+  readonly code: DatabaseErrorCode
   /** Whether the same call may succeed later without any repair. */
   readonly retryable: boolean
 }
