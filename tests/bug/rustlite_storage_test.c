@@ -1,5 +1,7 @@
-/* rustlite_storage_test.c: nine ways in which RustLite 0.8.0 loses or mixes up data, each as a test that it fails and
- * that must pass here. What RustLite does is in the comment of each test.
+/* rustlite_storage_test.c: nine ways to lose or mix up data, each as a test that must pass here.
+ *
+ * They were found in RustLite, an embedded database in Rust that is a log-structured merge tree, too; its version 0.8.0
+ * was surveyed. The comment of each test says what that version does.
  */
 #include "unit/api/engine_bed.h"
 
@@ -28,9 +30,9 @@ static varve_db *rustlite_open_crashed(const char *path) {
   return db;
 }
 
-/* B1. put, sync, put, sync, get gives the first value, and a delete brings it back: all its tables have sequence 0,
+/* 1. put, sync, put, sync, get gives the first value, and a delete brings it back: all its tables have sequence 0,
  * so that the oldest file wins. */
-static void rustlite_b1_overwrites_win_over_older_tables(void **state) {
+static void rustlite_1_overwrites_win_over_older_tables(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
   test_dir_create(dir);
@@ -54,8 +56,8 @@ static void rustlite_b1_overwrites_win_over_older_tables(void **state) {
   test_dir_remove(dir);
 }
 
-/* B2. After 8 overwrites with a sync each, compaction keeps the fourth value for good. */
-static void rustlite_b2_compaction_keeps_the_newest(void **state) {
+/* 2. After 8 overwrites with a sync each, compaction keeps the fourth value for good. */
+static void rustlite_2_compaction_keeps_the_newest(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
   test_dir_create(dir);
@@ -80,8 +82,8 @@ static void rustlite_b2_compaction_keeps_the_newest(void **state) {
   test_dir_remove(dir);
 }
 
-/* B3. The log is the database: it is never cut, and each open replays all of it into an unbounded memtable. */
-static void rustlite_b3_the_log_is_bounded(void **state) {
+/* 3. The log is the database: it is never cut, and each open replays all of it into an unbounded memtable. */
+static void rustlite_3_the_log_is_bounded(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
   test_dir_create(dir);
@@ -108,9 +110,9 @@ static void rustlite_b3_the_log_is_bounded(void **state) {
   test_dir_remove(dir);
 }
 
-/* B4. A value of 17 MiB is written and acknowledged, and the log's reader refuses everything above 16 MiB: the
+/* 4. A value of 17 MiB is written and acknowledged, and the log's reader refuses everything above 16 MiB: the
  * database cannot be opened any more. */
-static void rustlite_b4_a_large_value_keeps_the_database_openable(void **state) {
+static void rustlite_4_a_large_value_keeps_the_database_openable(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
   test_dir_create(dir);
@@ -118,7 +120,7 @@ static void rustlite_b4_a_large_value_keeps_the_database_openable(void **state) 
   size_t size = (size_t)17 << 20;
   uint8_t *bytes = malloc(size);
   assert_non_null(bytes);
-  rng r = test_rng("rustlite_b4");
+  rng r = test_rng("rustlite_4");
   for (size_t i = 0; i + 8 <= size; i += 8) {
     uint64_t word = rng_next(&r);
     memcpy(bytes + i, &word, 8);
@@ -156,12 +158,12 @@ static void rustlite_b4_a_large_value_keeps_the_database_openable(void **state) 
   test_dir_remove(dir);
 }
 
-/* B5. Recovery leaves a torn tail where it is and the writer appends behind it: the next recovery stops there, and
+/* 5. Recovery leaves a torn tail where it is and the writer appends behind it: the next recovery stops there, and
  * every write acknowledged in between is gone. */
-static void rustlite_b5_a_torn_tail_eats_nothing_later(void **state) {
+static void rustlite_5_a_torn_tail_eats_nothing_later(void **state) {
   (void)state;
   static bed_image image;
-  rng r = test_rng("rustlite_b5");
+  rng r = test_rng("rustlite_5");
   varve_options o = rustlite_options();
   for (uint32_t torn = 1; torn < 60; torn++) {
     env *e;
@@ -198,8 +200,8 @@ static void rustlite_b5_a_torn_tail_eats_nothing_later(void **state) {
   }
 }
 
-/* B6. Damage in the middle of a log silently drops everything behind it, later logs too. */
-static void rustlite_b6_damage_in_a_log_is_reported(void **state) {
+/* 6. Damage in the middle of a log silently drops everything behind it, later logs too. */
+static void rustlite_6_damage_in_a_log_is_reported(void **state) {
   (void)state;
   static bed_image image;
   varve_db *db;
@@ -249,9 +251,9 @@ static size_t rustlite_tables(varve_db *db) {
   return count;
 }
 
-/* B7, B10. What is appended to the manifest is never replayed: after flush and reopen the table is an orphan. Files
+/* 7. What is appended to the manifest is never replayed: after flush and reopen the table is an orphan. Files
  * are named after the millisecond: of 200 flushes 35 files are left. */
-static void rustlite_b7_every_table_survives_a_reopen(void **state) {
+static void rustlite_7_every_table_survives_a_reopen(void **state) {
   (void)state;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
   test_dir_create(dir);
@@ -277,7 +279,7 @@ static void rustlite_b7_every_table_survives_a_reopen(void **state) {
   test_dir_remove(dir);
 }
 
-/* ---- B8 ---- */
+/* ---- 8 ---- */
 
 static void rustlite_same(const bed_image *image, const bed_content *wanted, const char *what, size_t at) {
   bed_content content;
@@ -299,10 +301,10 @@ static bed_file *rustlite_graft(bed_image *before, const bed_file *f) {
   return fresh;
 }
 
-/* B8. The manifest is written over in place and then truncated; one that cannot be read is an empty database. Here
+/* 8. The manifest is written over in place and then truncated; one that cannot be read is an empty database. Here
  * the new manifest is cut after each byte, then SUPER's new slot is written up to each byte: the content is always
  * the same. */
-static void rustlite_b8_manifest_replacement_is_atomic(void **state) {
+static void rustlite_8_manifest_replacement_is_atomic(void **state) {
   (void)state;
   static bed_image before, after;
   varve_db *db;
@@ -342,7 +344,7 @@ static void rustlite_b8_manifest_replacement_is_atomic(void **state) {
 }
 
 /* The same for what a flush appends to the manifest: the content is the same with and without the record. */
-static void rustlite_b8_manifest_append_is_atomic(void **state) {
+static void rustlite_8_manifest_append_is_atomic(void **state) {
   (void)state;
   static bed_image before, after;
   varve_db *db;
@@ -377,8 +379,8 @@ static void rustlite_b8_manifest_append_is_atomic(void **state) {
   bed_image_free(&after);
 }
 
-/* B9. A restored copy reads the source's files, whose paths are in its manifest, and its compaction removes them. */
-static void rustlite_b9_a_restored_copy_leaves_its_source_alone(void **state) {
+/* 9. A restored copy reads the source's files, whose paths are in its manifest, and its compaction removes them. */
+static void rustlite_9_a_restored_copy_leaves_its_source_alone(void **state) {
   (void)state;
   static bed_image before, after;
   char dir[TEST_PATH_MAX], path[BED_PATH_MAX], copy[BED_PATH_MAX], restored[BED_PATH_MAX], moved[BED_PATH_MAX];
@@ -414,16 +416,16 @@ static void rustlite_b9_a_restored_copy_leaves_its_source_alone(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(rustlite_b1_overwrites_win_over_older_tables),
-      cmocka_unit_test(rustlite_b2_compaction_keeps_the_newest),
-      cmocka_unit_test(rustlite_b3_the_log_is_bounded),
-      cmocka_unit_test(rustlite_b4_a_large_value_keeps_the_database_openable),
-      cmocka_unit_test(rustlite_b5_a_torn_tail_eats_nothing_later),
-      cmocka_unit_test(rustlite_b6_damage_in_a_log_is_reported),
-      cmocka_unit_test(rustlite_b7_every_table_survives_a_reopen),
-      cmocka_unit_test(rustlite_b8_manifest_replacement_is_atomic),
-      cmocka_unit_test(rustlite_b8_manifest_append_is_atomic),
-      cmocka_unit_test(rustlite_b9_a_restored_copy_leaves_its_source_alone),
+      cmocka_unit_test(rustlite_1_overwrites_win_over_older_tables),
+      cmocka_unit_test(rustlite_2_compaction_keeps_the_newest),
+      cmocka_unit_test(rustlite_3_the_log_is_bounded),
+      cmocka_unit_test(rustlite_4_a_large_value_keeps_the_database_openable),
+      cmocka_unit_test(rustlite_5_a_torn_tail_eats_nothing_later),
+      cmocka_unit_test(rustlite_6_damage_in_a_log_is_reported),
+      cmocka_unit_test(rustlite_7_every_table_survives_a_reopen),
+      cmocka_unit_test(rustlite_8_manifest_replacement_is_atomic),
+      cmocka_unit_test(rustlite_8_manifest_append_is_atomic),
+      cmocka_unit_test(rustlite_9_a_restored_copy_leaves_its_source_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
