@@ -26,8 +26,8 @@
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* ASSERT states a promise of our own code and stays on in release. ASSERT_SLOW is for checks that take too much time for that.
- * Neither may ever be used on what a file or a caller says: those get a status. */
+/* ASSERT states a promise of our own code and stays on in release. ASSERT_SLOW is for checks that take too much time
+ * for that. Neither may ever be used on what a file or a caller says: those get a status. */
 INTERNAL _Noreturn void assert_failed(const char *file, int line, const char *text);
 #define ASSERT(x) (LIKELY(x) ? (void)0 : assert_failed(__FILE__, __LINE__, #x))
 #ifdef VARVE_DEBUG
