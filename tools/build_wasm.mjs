@@ -31,4 +31,14 @@ export function buildWasm({ quiet = false } = {}) {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) buildWasm()
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    buildWasm()
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    console.error(
+      '\ndist/varve.wasm could not be built; the package is nothing without it. npm run build sets up what it needs.',
+    )
+    process.exitCode = 1
+  }
+}

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 export const root = resolve(fileURLToPath(new URL('..', import.meta.url)))
 
-const NODE_MAJOR_MIN = 20
+const NODE_MIN = [20, 19]
 
 const BUILD = ['cmake', 'ninja-build', 'gcc', 'libc6-dev', 'emscripten', 'libedit-dev']
 const TEST = [
@@ -100,9 +100,12 @@ function samePackages(lock, installed) {
 
 /** @param {'start' | 'test'} task */
 export function setUp(task) {
-  const major = Number(process.versions.node.split('.')[0])
-  if (major < NODE_MAJOR_MIN) {
-    stop(`Varve needs Node ${NODE_MAJOR_MIN} or later; this is ${process.version}. See https://nodejs.org/en/download`)
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  const [majorMin = 0, minorMin = 0] = NODE_MIN
+  if (major < majorMin || (major === majorMin && minor < minorMin)) {
+    stop(
+      `Varve needs Node ${NODE_MIN.join('.')} or later; this is ${process.version}. See https://nodejs.org/en/download`,
+    )
   }
   setUpSystem(task)
   setUpNpm()

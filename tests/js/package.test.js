@@ -2,14 +2,21 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { it } from 'node:test'
 import ts from 'typescript'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { temporaryDirectory } from './support.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const run = (command, args) => execFileSync(command, args, { cwd: root, encoding: 'utf8', stdio: 'pipe' })
+
+/** The files that npm pack would put into its archive. @returns {string[]} */
+function packed() {
+  const args = ['pack', '--dry-run', '--ignore-scripts', '--json', '--loglevel=silent']
+  return JSON.parse(run('npm', args))[0].files.map(({ path }) => path)
+}
 
 /** What a bundler would ship, at most. */
 function withoutComments(text) {
@@ -34,6 +41,50 @@ it('has types that a program can be written against', () => {
   const known = major >= 6 ? options : options.slice(1)
   const libraries = ['--lib', 'es2022,esnext.disposable,dom', '--types', 'node']
   run(process.execPath, ['node_modules/typescript/bin/tsc', ...known, ...libraries, 'tests/js/types_sample.ts'])
+})
+
+it('has types that need neither those of the DOM nor those of Node', (t) => {
+  const path = temporaryDirectory(t)
+  mkdirSync(`${path}/node_modules`)
+  symlinkSync(root, `${path}/node_modules/varve`, 'dir')
+  const program = `
+    import { Database, DatabaseError } from 'varve'
+    export async function sample(): Promise<Uint8Array | undefined> {
+      const text = Database.openSync('x')
+      // @ts-expect-error values are strings
+      await text.put('a', 5)
+      text[Symbol.dispose]()
+      const db = await Database.open(':memory:', { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+      await db.put('a', 'b')
+      for await (const [key] of db.entries({ gte: 'a', lt: new Uint8Array(1) })) void key.length
+      const code: 'ERR_DB_LOCKED' | undefined = new DatabaseError('ERR_DB_LOCKED', '').code as 'ERR_DB_LOCKED'
+      // @ts-expect-error there is no such code
+      void (new DatabaseError('ERR_DB_LOCKED', '').code === 'ERR_DB_LOCKD')
+      return code && (await db.get('a'))
+    }`
+  writeFileSync(`${path}/program.mts`, program)
+  const options = { noEmit: true, strict: true, target: 'es2022', module: 'nodenext', lib: ['es2022'], types: [] }
+  const compilerOptions = { ...options, skipLibCheck: false, preserveSymlinks: true }
+  writeFileSync(`${path}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ['program.mts'] }))
+  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', path])
+})
+
+it('can be required', () => {
+  const major = Number(process.versions.node.split('.')[0])
+  const flags = major > 22 ? [] : ['--disable-warning=ExperimentalWarning']
+  const out = run(process.execPath, [...flags, '-p', "typeof require('varve').Database.open"])
+  assert.equal(out, 'function\n')
+})
+
+it('has all that it needs in its archive, and builds varve.wasm before it is made', () => {
+  const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
+  assert.equal(scripts.prepack, 'node tools/build_wasm.mjs')
+  const names = packed()
+  for (const name of ['dist/varve.wasm', 'bindings/js/index.d.ts', 'README.md', 'LICENSE', 'CHANGELOG.md']) {
+    assert.ok(names.includes(name), name)
+  }
+  assert.ok(names.includes('docs/API.md') && names.includes('docs/DURABILITY.md'))
+  assert.equal(names.filter((name) => /^(src|tests|tools|build)\//.test(name)).length, 0)
 })
 
 it('can be imported by its name', async () => {
@@ -77,10 +128,7 @@ it('has numbers that are those of C', () => {
 })
 
 it('stays within its sizes', () => {
-  const files = JSON.parse(run('npm', ['pack', '--dry-run', '--json', '--loglevel=silent']))[0].files
-  const names = files.map(({ path }) => path)
-  assert.ok(names.includes('dist/varve.wasm') && names.includes('bindings/js/index.d.ts'))
-  const code = names
+  const code = packed()
     .filter((name) => name.endsWith('.js'))
     .map((name) => withoutComments(readFileSync(root + name, 'utf8')))
   const js = gzipSync(code.join(''), { level: 9 }).length

@@ -1,5 +1,5 @@
-// reentry.test.js: code of the application that runs while a change is encoded (toJSON, encoders, getters) may use the database:
-// no change is lost, and no batch is committed by half.
+// reentry.test.js: code of the application that runs while a change is encoded (toJSON, encoders, getters) may use the
+// database: no change is lost, and no batch is committed by half.
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'

@@ -53,6 +53,9 @@ export async function sample(): Promise<void> {
     host: new MemoryHost(),
   })
   const value: Uint8Array | undefined = await bytes.get(new Uint8Array(1))
+  const buffers = bytes.keyspace('buffers', { valueEncoding: 'buffer' })
+  await buffers.put('a', 'b')
+  const hex: string | undefined = (await buffers.get('a'))?.toString('hex')
   const dates = bytes.keyspace('dates', {
     valueEncoding: { format: 'utf8', encode: (date: Date) => date.toISOString(), decode: (text) => new Date(text) },
   })
@@ -62,5 +65,5 @@ export async function sample(): Promise<void> {
   } catch (error) {
     if (error instanceof DatabaseError && error.code === 'ERR_DB_LOCKED' && error.retryable) throw error.cause
   }
-  void [name, again, sure, n, many, stats, value, date, Keyspace, Snapshot]
+  void [name, again, sure, n, many, stats, value, hex, date, Keyspace, Snapshot]
 }

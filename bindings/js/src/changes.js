@@ -1,6 +1,6 @@
-// changes.js: changes as the stage takes them, made of what an application passes. Encoding runs code of the application
-// (toJSON, encoders, getters), which may read and write the database; so all of it happens before the first byte is
-// staged.
+// changes.js: changes as the stage takes them, made of what an application passes. Encoding runs code of the
+// application (toJSON, encoders, getters), which may read and write the database; so all of it happens before the
+// first byte is staged.
 
 import * as abi from './abi.js'
 import { DatabaseError, checkOptions, describe, suggestion } from './errors.js'

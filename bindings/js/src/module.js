@@ -101,7 +101,8 @@ export class Module {
   /** The engine trapped, or ran out of stack: whatever it was doing is half done, so nothing more is asked of it.
    * @param {unknown} error */
   stop(error) {
-    const message = `the engine stopped at a fault (${String(error)}); what was committed is safe: open the database again`
+    const reason = `the engine stopped at a fault (${String(error)})`
+    const message = `${reason}; what was committed is safe: open the database again`
     const fault = statusError(STATUS.BUG, message, error)
     this.call = deadTable(fault)
     this.bridge.releaseAll()

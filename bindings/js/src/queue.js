@@ -1,8 +1,8 @@
 // queue.js: promise writes of one turn of the event loop share one commit.
 //
 // put(), del(), batch() and clear() encode their changes at once, and stage them when all are encoded: no code of the
-// application runs while a batch is staged, so whoever commits the stage finds whole batches there. Values may be changed
-// afterwards, and misuse rejects only its own promise. The stage is committed when the turn is over: after all
+// application runs while a batch is staged, so whoever commits the stage finds whole batches there. Values may be
+// changed afterwards, and misuse rejects only its own promise. The stage is committed when the turn is over: after all
 // callbacks and promise reactions that are due have run (platform.afterTurn). A microtask alone would be too early:
 // of a hundred callers that each `await` their puts in a loop, every one resumes in a microtask of its own, and each
 // would commit alone. A timer or setImmediate would be late: a loop of awaited puts would wait for a round of the
