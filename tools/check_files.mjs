@@ -58,7 +58,7 @@ function checkLengths(files, report) {
 }
 
 /** An absolute path below a directory that is neither the same on every system nor plainly an example. */
-const MACHINE_PATH = /(?<![\w.\/}$)*>\]\\-])\/(?!(?:bin|dev|etc|mnt|no|nowhere|path|proc|tmp|usr)\/)[a-z]\w*\/(?=[\w.])/
+const MACHINE_PATH = /(?<![\w./}$)*>\]\\-])\/(?!(?:bin|dev|etc|mnt|no|nowhere|path|proc|tmp|usr)\/)[a-z]\w*\/(?=[\w.])/
 
 /** Comments and strings too, which the formatters leave alone. @param {SourceFile[]} files @param {Report} report */
 function checkColumns(files, report) {

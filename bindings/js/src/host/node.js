@@ -225,7 +225,8 @@ export class NodeHost {
     }
     if (stat === undefined)
       throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
-    if (!stat.isDirectory()) throw new HostError('NOT_DATABASE', `${path} is not a directory; a database is a directory`)
+    if (!stat.isDirectory())
+      throw new HostError('NOT_DATABASE', `${path} is not a directory; a database is a directory`)
     return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, holdsForeign(path), openDirectory(path))
   }
 
