@@ -106,11 +106,15 @@ enum cli_option_bit {
   CLI_OPT_RANGE = 1 << 15,
   CLI_OPT_N = 1 << 16,
   CLI_OPT_HELP = 1 << 17,
-  CLI_OPT_VERSION = 1 << 18
+  CLI_OPT_VERSION = 1 << 18,
+  CLI_OPT_ALL = 1 << 19,
+  CLI_OPT_FORCE = 1 << 20,
+  CLI_OPT_WAIT = 1 << 21
 };
-#define CLI_OPT_ALWAYS  (CLI_OPT_MEMORY | CLI_OPT_READ_ONLY | CLI_OPT_STRICT | CLI_OPT_HELP)
+#define CLI_OPT_LAST    CLI_OPT_WAIT
+#define CLI_OPT_ALWAYS  (CLI_OPT_MEMORY | CLI_OPT_READ_ONLY | CLI_OPT_WAIT | CLI_OPT_HELP)
 #define CLI_OPT_BOUNDS  (CLI_OPT_PREFIX | CLI_OPT_FROM | CLI_OPT_TO | CLI_OPT_HEX)
-#define CLI_OPT_OPENING (CLI_OPT_MEMORY | CLI_OPT_READ_ONLY | CLI_OPT_STRICT)
+#define CLI_OPT_OPENING (CLI_OPT_MEMORY | CLI_OPT_READ_ONLY | CLI_OPT_WAIT | CLI_OPT_STRICT)
 
 #define CLI_WORDS_MAX 8
 
@@ -118,6 +122,7 @@ typedef struct cli_command {
   uint32_t given; /* bits of the options that were there */
   varve_slice keyspace, prefix, from, to;
   uint64_t memory, limit, n;
+  uint32_t wait_ms;
   cli_format format;
   varve_slice words[CLI_WORDS_MAX]; /* what is no option; each is followed by a NUL that is not counted */
   size_t words_count;
@@ -126,12 +131,14 @@ typedef struct cli_command {
 /* CLI_OK or CLI_USAGE, said on standard error. */
 int cli_command_parse(cli_command *command, const varve_slice *arguments, size_t count);
 const char *cli_option_name(uint32_t bit);
+const char *cli_option_value_name(uint32_t bit); /* NULL: the option takes no value */
 
 /* ---- verbs (cli_verbs.c) ---- */
 
 typedef struct cli_state {
   const char *path;
-  varve_db *db; /* NULL for verbs that open none */
+  varve_db *db;          /* NULL for verbs that open none, and in a shell as long as there is none */
+  varve_options options; /* of the command line; cli_open adds how the verb opens */
   cli_output out;
   cli_command command;
   varve_slice *words; /* of the command, behind the path and the verb */
@@ -146,7 +153,8 @@ typedef enum cli_opening { CLI_OPEN_NOTHING, CLI_OPEN_READ, CLI_OPEN_EXISTING, C
 
 typedef struct cli_verb {
   const char *name, *arguments, *summary;
-  const char *detail; /* the paragraphs of `help VERB` */
+  const char *shell_arguments, *shell_summary; /* where the shell's differ, else NULL */
+  const char *detail;                          /* the paragraphs of `help VERB` */
   uint32_t options;
   uint8_t words_min, words_max;
   cli_opening opening;
@@ -158,6 +166,11 @@ extern const cli_verb cli_verbs[];
 extern const size_t cli_verbs_count;
 const cli_verb *cli_verb_find(varve_slice name);
 const char *cli_verb_nearest(varve_slice name); /* NULL: nothing is near */
+/* How many letters must be put in, left out, replaced or swapped with their neighbour. Long names are far away. */
+size_t cli_distance(varve_slice one, varve_slice other);
+
+const char *cli_verb_arguments(const cli_verb *verb, bool shell);
+bool cli_verb_writes(const cli_verb *verb);
 
 /* Checks options and words of cli->command against the verb. CLI_OK or CLI_USAGE. */
 int cli_verb_check(const cli_state *cli, const cli_verb *verb);
@@ -190,7 +203,11 @@ int cli_usage(const char *format, ...) CLI_PRINTF(1, 2);
 int cli_db_failed(const varve_db *db, int status);
 int cli_exit_of(int status);
 int cli_no_memory(void);
-void cli_size_text(char text[32], uint64_t bytes); /* "1.5 MiB" */
+void cli_size_text(char text[32], uint64_t bytes);   /* "1.5 MiB" */
+void cli_count_text(char text[32], uint64_t number); /* "1,234,567" */
+const char *cli_plural(uint64_t number);             /* what is put behind a word: "" or "s" */
+void cli_message_line(uint64_t number);              /* the line of a script that messages are about; 0 = none */
+void cli_reading_input(void);                        /* on a terminal, says what the program waits for */
 
 /* ---- the verbs themselves ---- */
 

@@ -93,8 +93,10 @@ static int bench_run(bench_work *bench) {
                {"read when compacted", bench_read_at_random},
                {"scan when compacted", bench_scan}};
   cli_output *out = &bench->cli->out;
-  (void)cli_print(out, "%" PRIu64 " entries, keys of %d bytes, values of %d bytes, %s\n", bench->n, BENCH_KEY_SIZE,
-                  BENCH_VALUE_SIZE, (bench->cli->command.given & CLI_OPT_STRICT) != 0 ? "strict" : "relaxed");
+  char entries[32];
+  cli_count_text(entries, bench->n);
+  (void)cli_print(out, "%s entries, keys of %d bytes, values of %d bytes, %s\n", entries, BENCH_KEY_SIZE,
+                  BENCH_VALUE_SIZE, bench->cli->options.durability == VARVE_STRICT ? "strict" : "relaxed");
   (void)cli_print(out, "%-22s %14s %12s %10s\n", "", "per second", "us each", "MB/s");
   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
     uint64_t start = terminal_now_us();
@@ -104,11 +106,23 @@ static int bench_run(bench_work *bench) {
     if (elapsed == 0) elapsed = 1;
     double each = (double)elapsed / (double)bench->n;
     double bytes = (double)bench->n * (BENCH_KEY_SIZE + BENCH_VALUE_SIZE);
-    (void)cli_print(out, "%-22s %14.0f %12.3f %10.1f\n", steps[i].name, 1e6 / each, each, bytes / (double)elapsed);
+    char per_second[32];
+    cli_count_text(per_second, (uint64_t)(1e6 / each));
+    (void)cli_print(out, "%-22s %14s %12.3f %10.1f\n", steps[i].name, per_second, each, bytes / (double)elapsed);
     (void)fflush(out->file);
     if (terminal_interrupted()) return cli_fail(CLI_ERROR, "interrupted");
   }
   return CLI_OK;
+}
+
+/* Whether the default keyspace has any. */
+static int bench_has_entries(varve_db *db, bool *any) {
+  varve_iter *iter = NULL;
+  int status = varve_iter_open(db, NULL, &iter);
+  if (status == VARVE_OK) status = varve_iter_first(iter);
+  *any = status == VARVE_OK;
+  varve_iter_close(iter);
+  return status < 0 ? status : VARVE_OK;
 }
 
 int cli_run_bench(cli_state *cli) {
@@ -116,7 +130,7 @@ int cli_run_bench(cli_state *cli) {
   varve_slice name = VARVE_STR(BENCH_KEYSPACE);
   cli_names names;
   int status = cli_names_read(cli->db, &names);
-  bool there = false;
+  bool there = false, used = names.count > 0;
   for (size_t i = 0; i < names.count; i++)
     there = there || cli_slice_is(cli_buf_slice(&names.names[i]), BENCH_KEYSPACE);
   cli_names_free(&names);
@@ -125,6 +139,12 @@ int cli_run_bench(cli_state *cli) {
     return cli_fail(CLI_ERROR,
                     "there is a keyspace '%s' already; if an earlier bench left it, remove it: varve %s drop %s",
                     BENCH_KEYSPACE, cli->path, BENCH_KEYSPACE);
+  }
+  if (!used) status = bench_has_entries(cli->db, &used);
+  if (status != VARVE_OK) return cli_db_failed(cli->db, status);
+  if (used && (cli->command.given & CLI_OPT_FORCE) == 0) {
+    return cli_usage("'%s' has entries, and bench would compact them; give it another path, :memory:, or --force",
+                     cli->path);
   }
   for (size_t i = 0; i < BENCH_VALUE_SIZE; i++) bench.value[i] = (char)(i % 2 == 0 ? bench_random(&bench) : 'v');
   int failed = cli_keyspace(cli, name, true, &bench.keyspace);

@@ -12,6 +12,7 @@ typedef struct dumper {
   varve_snapshot *snapshot; /* every keyspace is read from one state */
   cli_buf buf;
   uint64_t rows;
+  cli_progress *progress; /* of a dump to a file; NULL: standard output may be the terminal */
   bool raw, stopped;
 } dumper;
 
@@ -32,6 +33,7 @@ static void dump_row(dumper *dump, varve_slice keyspace, varve_slice key, varve_
   }
   dump->rows++;
   if (dump->buf.failed || dump->buf.size >= DUMP_BUFFER) dump_flush(dump);
+  if (dump->progress != NULL) (void)cli_progress_tick(dump->progress, dump->rows, 0);
   if (terminal_interrupted()) dump->stopped = true;
 }
 
@@ -63,8 +65,8 @@ static int dump_all(dumper *dump) {
   return failed;
 }
 
-static int dump_write(cli_state *cli, cli_output *out) {
-  dumper dump = {.cli = cli, .out = out, .raw = (cli->command.given & CLI_OPT_RAW) != 0};
+static int dump_write(cli_state *cli, cli_output *out, cli_progress *progress) {
+  dumper dump = {.cli = cli, .out = out, .progress = progress, .raw = (cli->command.given & CLI_OPT_RAW) != 0};
   int status = varve_snapshot_open(cli->db, &dump.snapshot);
   if (status != VARVE_OK) return cli_db_failed(cli->db, status);
   if (dump.raw) cli_buf_text(&dump.buf, CLI_RAW_MAGIC);
@@ -83,11 +85,14 @@ static int dump_write(cli_state *cli, cli_output *out) {
 }
 
 int cli_run_dump(cli_state *cli) {
-  if (cli->words_count == 0 || cli_slice_is(cli->words[0], "-")) return dump_write(cli, &cli->out);
+  if (cli->words_count == 0 || cli_slice_is(cli->words[0], "-")) return dump_write(cli, &cli->out, NULL);
   const char *path = cli->words[0].data;
   cli_output out = {.file = fopen(path, "wb"), .name = path};
   if (out.file == NULL) return cli_fail(CLI_ERROR, "cannot open '%s' for writing: %s", path, strerror(errno));
-  int failed = dump_write(cli, &out);
+  cli_progress progress;
+  cli_progress_begin(&progress, "dump");
+  int failed = dump_write(cli, &out, &progress);
+  cli_progress_end(&progress);
   int broken = cli_output_finish(&out);
   if (fclose(out.file) != 0 && !failed && !broken) {
     broken = cli_fail(CLI_ERROR, "cannot close '%s': %s; what is there is not complete", path, strerror(errno));

@@ -11,7 +11,7 @@ static const char help_head[] =
     "    varve PATH                      a shell\n"
     "    varve PATH VERB [ARGUMENTS] [OPTIONS]\n"
     "    varve help [VERB]\n"
-    "    varve --help | --version\n"
+    "    varve version\n"
     "\n"
     "DESCRIPTION\n"
     "    Varve is an embedded, ordered key-value database. PATH is the directory of one; :memory: is one that is gone\n"
@@ -27,20 +27,23 @@ static const char help_options[] =
     "    --keyspace NAME   work in this namespace of the database instead of the default one\n"
     "    --hex             keys on the command line are hex digits, and `scan` shows keys so\n"
     "    --prefix P, --from K, --to K\n"
-    "                      scan, count: keys that begin with P; at or behind K; before K\n"
+    "                      scan, count: keys that begin with P; at or after K; before K\n"
     "    --reverse         scan: from the last key to the first\n"
     "    --limit N         scan: at most N entries\n"
     "    --keys, --values  scan: only that half of each entry\n"
     "    --format F        get, scan: text, json, raw or hex\n"
     "    --range           del: all keys from BEGIN to before END\n"
+    "    --all             del --range '' '': yes, every key\n"
     "    --raw             load, dump: binary records instead of JSON lines\n"
     "    --json            stats: one JSON object\n"
     "    --n N             bench: how many entries\n"
-    "    --strict          return when the changes are on stable storage, not within 100 ms after\n"
+    "    --force           bench: also in a database that has entries\n"
+    "    --strict          verbs that write: return when the changes are on stable storage, not within 100 ms after\n"
     "    --read-only       open for reading only\n"
+    "    --wait SECONDS    wait so long for another process that has the database open (default 0)\n"
     "    --memory BYTES    how much memory the engine may take; K, M and G may follow the number (default 128M)\n"
     "    --help, -h        this text, or that of the verb\n"
-    "    --version         the version\n"
+    "    --version, -v     the version\n"
     "\n"
     "EXIT STATUS\n"
     "    0   done. A reader of the output that stops early (| head) is no failure\n"
@@ -73,6 +76,7 @@ static const char help_shell_text[] =
     ".mode text|json|raw|hex  how get and scan write; without a word, text\n"
     ".timer on|off            say how long each verb took\n"
     ".quit                    leave (so does the end of input, Ctrl-D)\n"
+    "help, quit and exit need no dot. Ctrl-C drops the line, or stops the verb that runs.\n"
     "\n";
 
 static void help_print_verb_row(cli_output *out, const cli_verb *verb) {
@@ -90,21 +94,42 @@ int cli_help(cli_output *out) {
   return CLI_OK;
 }
 
-int cli_help_verb(cli_output *out, const cli_verb *verb) {
-  (void)cli_print(out, "NAME\n    varve %s - %s\n\nSYNOPSIS\n    varve PATH %s%s%s", verb->name, verb->summary,
-                  verb->name, verb->arguments[0] == '\0' ? "" : " ", verb->arguments);
-  for (uint32_t bit = 1; bit <= CLI_OPT_VERSION; bit <<= 1) {
+#define HELP_COLUMNS 118
+
+/* "varve PATH VERB ARGUMENTS [--option VALUE] …", broken where it gets too long. */
+static void help_print_synopsis(cli_output *out, const cli_verb *verb) {
+  size_t column = 4 + strlen("varve PATH ") + strlen(verb->name) + 1 + strlen(verb->arguments);
+  (void)cli_print(out, "    varve PATH %s%s%s", verb->name, verb->arguments[0] == '\0' ? "" : " ", verb->arguments);
+  for (uint32_t bit = 1; bit <= CLI_OPT_LAST; bit <<= 1) {
     bool required = bit == CLI_OPT_RANGE; /* it is in the form already */
-    if ((verb->options & bit) != 0 && !required) (void)cli_print(out, " [--%s]", cli_option_name(bit));
+    if ((verb->options & bit) == 0 || required) continue;
+    const char *value = cli_option_value_name(bit);
+    char text[64];
+    int size = snprintf(text, sizeof text, " [--%s%s%s]", cli_option_name(bit), value == NULL ? "" : " ",
+                        value == NULL ? "" : value);
+    CLI_ASSERT(size > 0 && (size_t)size < sizeof text);
+    if (column + (size_t)size > HELP_COLUMNS) {
+      column = (size_t)snprintf(NULL, 0, "    varve PATH %s", verb->name);
+      (void)cli_print(out, "\n%*s", (int)column, "");
+    }
+    (void)cli_print(out, "%s", text);
+    column += (size_t)size;
   }
+}
+
+int cli_help_verb(cli_output *out, const cli_verb *verb) {
+  (void)cli_print(out, "NAME\n    varve %s - %s\n\nSYNOPSIS\n", verb->name, verb->summary);
+  help_print_synopsis(out, verb);
   (void)cli_print(out, "\n\nDESCRIPTION\n");
   for (const char *line = verb->detail; *line != '\0';) {
     size_t size = strcspn(line, "\n");
     (void)cli_print(out, "%s%.*s\n", size == 0 ? "" : "    ", (int)size, line);
     line += size + (line[size] == '\n');
   }
-  (void)cli_print(
-      out, "\n    Options of every verb: --memory BYTES --read-only --strict. `varve --help` explains all options.\n");
+  const char *more = cli_verb_writes(verb) ? "--strict" : "--read-only";
+  if (verb->opening != CLI_OPEN_NOTHING) {
+    (void)cli_print(out, "\n    Also --memory BYTES --wait SECONDS %s. `varve --help` explains all options.\n", more);
+  }
   return CLI_OK;
 }
 
@@ -113,8 +138,12 @@ int cli_help_shell(cli_output *out) {
   for (size_t i = 0; i < cli_verbs_count; i++) {
     if (!cli_verbs[i].in_shell) continue;
     const cli_verb *verb = &cli_verbs[i];
-    (void)cli_print(out, "%s%s%-*s%s\n", verb->name, verb->arguments[0] == '\0' ? "" : " ",
-                    (int)(28 - strlen(verb->name) - (verb->arguments[0] != '\0')), verb->arguments, verb->summary);
+    const char *arguments = cli_verb_arguments(verb, true);
+    (void)cli_print(out, "%s%s%-*s%s\n", verb->name, arguments[0] == '\0' ? "" : " ",
+                    (int)(28 - strlen(verb->name) - (arguments[0] != '\0')), arguments,
+                    verb->shell_summary != NULL ? verb->shell_summary : verb->summary);
   }
   return CLI_OK;
 }
+
+#undef HELP_COLUMNS

@@ -2,10 +2,18 @@
  *
  * The history is kept in $VARVE_HISTORY, or in .varve_history in the home directory; an empty $VARVE_HISTORY keeps
  * none. Failing to read or write it is no reason to say anything.
+ *
+ * Characters come through line_key, so that Ctrl-C can drop the line: the signal ends its poll, and it answers with
+ * the end of a line that line_edit_read then forgets.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <wchar.h>
 
 #include <editline/readline.h>
 
@@ -14,6 +22,41 @@
 #define LINE_HISTORY_MAX 1000
 
 static char line_history_path[4096];
+static bool line_dropped;
+
+/* One byte of the terminal; EOF at the end, '\n' when Ctrl-C came. */
+static int line_byte(void) {
+  for (;;) {
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    unsigned char byte;
+    bool came = poll(&ready, 1, -1) > 0;
+    if (terminal_interrupted()) {
+      line_dropped = true;
+      return '\n';
+    }
+    if (!came && errno != EINTR) return EOF;
+    if (!came) continue;
+    ssize_t got = read(STDIN_FILENO, &byte, 1);
+    if (got == 1) return byte;
+    if (got == 0 || errno != EINTR) return EOF;
+  }
+}
+
+/* The next character as libedit wants it: wide. Bytes that are none in this locale come one by one. */
+static int line_key(FILE *file) {
+  (void)file;
+  mbstate_t state;
+  memset(&state, 0, sizeof state);
+  for (;;) {
+    int byte = line_byte();
+    if (byte == EOF || line_dropped) return byte;
+    char c = (char)byte;
+    wchar_t wide = 0;
+    size_t size = mbrtowc(&wide, &c, 1, &state);
+    if (size == (size_t)-1) return byte;
+    if (size != (size_t)-2) return size == 0 ? 0 : (int)wide;
+  }
+}
 
 /* The next name that begins with `text`: verbs first, then commands with a dot. */
 static char *line_complete_next(const char *text, int state) {
@@ -45,7 +88,9 @@ void line_edit_begin(void) {
     (void)snprintf(line_history_path, sizeof line_history_path, "%s/.varve_history", home);
   }
   static char name[] = "varve";
+  (void)setlocale(LC_CTYPE, "");
   rl_readline_name = name;
+  rl_getc_function = line_key;
   (void)rl_initialize();
   rl_attempted_completion_function = line_complete;
   using_history();
@@ -55,8 +100,11 @@ void line_edit_begin(void) {
 
 char *line_edit_read(const char *prompt, size_t *size) {
   CLI_ASSERT(prompt != NULL && size != NULL);
+  line_dropped = false;
+  terminal_interrupts_clear();
   char *line = readline(prompt);
   if (line == NULL) return NULL;
+  if (line_dropped) line[0] = '\0';
   *size = strlen(line);
   if (*size > 0) (void)add_history(line);
   return line;

@@ -32,8 +32,8 @@ typedef struct loader {
 
 /* Says how much is in the database; comes behind every message that stopped a load. */
 static int load_stopped(const loader *load, int exit_status) {
-  fprintf(stderr, "varve: the load stopped there; %" PRIu64 " rows, the first ones, are in the database\n",
-          load->committed);
+  const char *which = load->committed == 1 ? "row, the first one, is" : "rows, the first ones, are";
+  fprintf(stderr, "varve: the load stopped there; %" PRIu64 " %s in the database\n", load->committed, which);
   return exit_status;
 }
 
@@ -202,11 +202,12 @@ int cli_run_load(cli_state *cli) {
     cli_input_close(&load.input);
     return cli_db_failed(cli->db, status);
   }
+  if (standard) cli_reading_input();
   load.total = terminal_file_size(load.input.file);
   cli_progress_begin(&load.progress, "load");
   failed = load_stream(&load);
   cli_progress_end(&load.progress);
-  if (!failed) (void)cli_print(&cli->out, "loaded %" PRIu64 " rows\n", load.committed);
+  if (!failed) (void)cli_print(&cli->out, "loaded %" PRIu64 " row%s\n", load.committed, cli_plural(load.committed));
   varve_batch_destroy(load.batch);
   cli_buf_free(&load.keyspace_name);
   cli_input_close(&load.input);

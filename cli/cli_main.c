@@ -9,6 +9,7 @@
 static int main_unknown_verb(const cli_state *cli, varve_slice name) {
   const char *nearest = cli_verb_nearest(name);
   const char *text = name.data;
+  if (text[0] == '-') return cli_usage("there is no option '%s'; `varve --help` lists them all", text);
   if (cli_verb_find(VARVE_STR(cli->path)) != NULL) {
     return cli_usage("there is no verb '%s'; the path comes first: varve PATH %s …", text, cli->path);
   }
@@ -17,6 +18,7 @@ static int main_unknown_verb(const cli_state *cli, varve_slice name) {
 }
 
 static int main_help(cli_state *cli, varve_slice name) {
+  if (cli_slice_is(name, "help")) return cli_help(&cli->out);
   const cli_verb *verb = cli_verb_find(name);
   return verb == NULL ? main_unknown_verb(cli, name) : cli_help_verb(&cli->out, verb);
 }
@@ -38,14 +40,28 @@ static int main_verb(cli_state *cli, const cli_verb *verb) {
   cli->keyspace = cli->command.keyspace;
   int failed = cli_verb_check(cli, verb);
   if (failed) return failed;
+  if (strcmp(cli->path, ":memory:") == 0 && verb->opening != CLI_OPEN_CREATE) {
+    return cli_usage(
+        "a database in memory is empty at the start, and `%s` is for one that is there; `varve :memory:` "
+        "is a shell",
+        verb->name);
+  }
   if (verb->opening != CLI_OPEN_NOTHING) failed = cli_open(cli, verb->opening);
   return failed ? failed : verb->run(cli);
+}
+
+static varve_options main_options(const cli_command *command) {
+  varve_options options = {.memory_bytes = command->memory, .lock_wait_ms = command->wait_ms};
+  options.read_only = (command->given & CLI_OPT_READ_ONLY) != 0;
+  if ((command->given & CLI_OPT_STRICT) != 0) options.durability = VARVE_STRICT;
+  return options;
 }
 
 static int main_run(cli_state *cli) {
   const cli_command *command = &cli->command;
   bool wants_help = (command->given & CLI_OPT_HELP) != 0;
-  if ((command->given & CLI_OPT_VERSION) != 0) {
+  bool version = command->words_count == 1 && cli_slice_is(command->words[0], "version");
+  if (version || (command->given & CLI_OPT_VERSION) != 0) {
     (void)cli_print(&cli->out, "varve %s\n", varve_version());
     return CLI_OK;
   }
@@ -54,6 +70,7 @@ static int main_run(cli_state *cli) {
     return cli_usage("which database? The form is `varve PATH [VERB …]`; see `varve --help`");
   }
   cli->path = command->words[0].data;
+  cli->options = main_options(command);
   if (strcmp(cli->path, "help") == 0) {
     return command->words_count == 1 ? cli_help(&cli->out) : main_help(cli, command->words[1]);
   }

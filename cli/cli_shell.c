@@ -5,7 +5,6 @@
  *
  * As a script the exit status is that of the first line that failed; a key that is not there is not a failure.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +19,14 @@ typedef struct shell_state {
   int failed;       /* the first failure */
   uint64_t line_number;
 } shell_state;
+
+/* ---- the database ---- */
+
+/* Opens it when there was none at the start. Verbs that read or remove then say that there still is none. */
+static int shell_need(cli_state *cli, cli_opening opening) {
+  if (cli->db != NULL) return CLI_OK;
+  return cli_open(cli, opening == CLI_OPEN_CREATE ? CLI_OPEN_CREATE : CLI_OPEN_EXISTING);
+}
 
 /* ---- words ---- */
 
@@ -113,14 +120,27 @@ static int shell_help(shell_state *shell, varve_slice name) {
   return cli_help_verb(&shell->cli->out, verb);
 }
 
+static bool shell_is_quit(varve_slice name) {
+  return cli_slice_is(name, ".quit") || cli_slice_is(name, ".exit") || cli_slice_is(name, "quit") ||
+         cli_slice_is(name, "exit");
+}
+
+/* Whether the line goes to shell_dot. Three commands are so common elsewhere that they need no dot. */
+static bool shell_is_dot(varve_slice name) {
+  return ((const char *)name.data)[0] == '.' || shell_is_quit(name) || cli_slice_is(name, "help");
+}
+
 static int shell_dot(shell_state *shell, const varve_slice *words, size_t count) {
   varve_slice name = words[0], argument = count > 1 ? words[1] : (varve_slice){"", 0};
   if (count > 2) return cli_usage("there is too much behind '%s'; see .help", (const char *)name.data);
-  if (cli_slice_is(name, ".help")) return shell_help(shell, argument);
+  if (cli_slice_is(name, ".help") || cli_slice_is(name, "help")) return shell_help(shell, argument);
   if (cli_slice_is(name, ".keyspace")) return shell_set_keyspace(shell, argument);
-  if (cli_slice_is(name, ".keyspaces")) return cli_run_keyspaces(shell->cli);
+  if (cli_slice_is(name, ".keyspaces")) {
+    int failed = shell_need(shell->cli, CLI_OPEN_READ);
+    return failed ? failed : cli_run_keyspaces(shell->cli);
+  }
   if (cli_slice_is(name, ".mode")) return shell_set_mode(shell, argument);
-  if (cli_slice_is(name, ".quit") || cli_slice_is(name, ".exit")) {
+  if (shell_is_quit(name)) {
     shell->done = true;
     return CLI_OK;
   }
@@ -130,7 +150,10 @@ static int shell_dot(shell_state *shell, const varve_slice *words, size_t count)
     shell->timer = on;
     return CLI_OK;
   }
-  return cli_usage("there is no command '%s'; see .help", (const char *)name.data);
+  const char *text = name.data;
+  const cli_verb *verb = cli_verb_find(VARVE_STR(text + 1));
+  if (verb != NULL && verb->in_shell) return cli_usage("`%s` has no dot", verb->name);
+  return cli_usage("there is no command '%s'; see .help", text);
 }
 
 /* ---- verbs ---- */
@@ -158,6 +181,8 @@ static int shell_verb(shell_state *shell, const varve_slice *words, size_t count
   cli->keyspace = named ? command->keyspace : cli_buf_slice(&shell->keyspace);
   failed = cli_verb_check(cli, verb);
   if (failed) return failed;
+  failed = shell_need(cli, verb->opening);
+  if (failed) return failed;
   uint64_t start = terminal_now_us();
   failed = verb->run(cli);
   if (shell->timer) (void)cli_print(&cli->out, "time: %.3f ms\n", (double)(terminal_now_us() - start) / 1000);
@@ -174,7 +199,7 @@ static void shell_line(shell_state *shell, varve_slice line) {
   const char *first = wrong == NULL && count > 0 ? words[0].data : NULL;
   if (wrong != NULL) {
     failed = cli_usage("%s", wrong);
-  } else if (first != NULL && first[0] == '.') {
+  } else if (first != NULL && shell_is_dot(words[0])) {
     failed = shell_dot(shell, words, count);
   } else if (first != NULL && first[0] != '#') {
     failed = shell_verb(shell, words, count);
@@ -182,7 +207,6 @@ static void shell_line(shell_state *shell, varve_slice line) {
   cli_buf_free(&store);
   if (failed == CLI_NONE) failed = CLI_OK;
   if (failed && shell->failed == CLI_OK) shell->failed = failed;
-  if (failed && !shell->interactive) fprintf(stderr, "varve: in line %" PRIu64 "\n", shell->line_number);
   if (cli->out.error == 0 && fflush(cli->out.file) != 0) (void)cli_output_finish(&cli->out);
 }
 
@@ -204,26 +228,36 @@ static void shell_loop(shell_state *shell) {
     if (line == NULL) break;
     shell->line_number++;
     terminal_interrupts_clear();
+    if (!shell->interactive) cli_message_line(shell->line_number);
     shell_line(shell, (varve_slice){line, size});
+    cli_message_line(0);
+    /* The terminal has written ^C where the output stopped. */
+    if (shell->interactive && terminal_interrupted()) (void)cli_print(&shell->cli->out, "\n");
     free(line);
   }
   cli_buf_free(&prompt);
 }
 
-/* Opens the database, and makes it when there is none; *made says which. */
-static int shell_open(cli_state *cli, bool *made) {
-  varve_options options = {.must_exist = true, .memory_bytes = cli->command.memory};
-  bool memory = strcmp(cli->path, ":memory:") == 0;
-  *made = false;
-  if ((cli->command.given & CLI_OPT_READ_ONLY) != 0 || memory) {
-    return cli_open(cli, memory ? CLI_OPEN_CREATE : CLI_OPEN_READ);
-  }
-  if ((cli->command.given & CLI_OPT_STRICT) != 0) options.durability = VARVE_STRICT;
+/* Opens the database when there is one. Else the first verb that makes one does, so that a shell that only reads
+ * leaves nothing behind. */
+static int shell_open(cli_state *cli) {
+  if (strcmp(cli->path, ":memory:") == 0) return cli_open(cli, CLI_OPEN_CREATE);
+  if (cli->options.read_only) return cli_open(cli, CLI_OPEN_READ);
+  varve_options options = cli->options;
+  options.must_exist = true;
   int status = varve_open(cli->path, &options, &cli->db);
-  if (status == VARVE_OK) return CLI_OK;
-  if (status != VARVE_MISSING) return cli_db_failed(NULL, status);
-  *made = true;
-  return cli_open(cli, CLI_OPEN_CREATE);
+  return status == VARVE_OK || status == VARVE_MISSING ? CLI_OK : cli_db_failed(NULL, status);
+}
+
+/* At the end of a script that made no database: a slip in the path must not look like success. */
+static int shell_nothing_there(const cli_state *cli) {
+  if (cli_verb_find(VARVE_STR(cli->path)) != NULL) {
+    return cli_usage("the path comes first: varve PATH %s …", cli->path);
+  }
+  return cli_fail(CLI_ERROR,
+                  "there is no database at '%s'; `varve %s put KEY VALUE` makes one, `varve --help` is the "
+                  "manual",
+                  cli->path, cli->path);
 }
 
 int cli_run_shell(cli_state *cli) {
@@ -231,8 +265,7 @@ int cli_run_shell(cli_state *cli) {
   if (wrong != 0)
     return cli_usage("the shell does not take --%s; see `varve --help`", cli_option_name(wrong & (~wrong + 1)));
   shell_state shell = {.cli = cli, .interactive = terminal_is(stdin) && cli->out.terminal};
-  bool made = false;
-  int failed = shell_open(cli, &made);
+  int failed = shell_open(cli);
   if (failed) return failed;
   failed = shell_set_keyspace(&shell, cli->command.keyspace);
   cli->shell = true;
@@ -240,7 +273,7 @@ int cli_run_shell(cli_state *cli) {
     terminal_interrupts_catch();
     line_edit_begin();
     (void)cli_print(&cli->out, "varve %s, %s%s%s; .help for help, .quit to leave\n", varve_version(), cli->path,
-                    made ? " (new)" : "", cli->read_only ? " (read-only)" : "");
+                    cli->db == NULL ? " (new, made by the first put)" : "", cli->read_only ? " (read-only)" : "");
   }
   if (!failed) shell_loop(&shell);
   if (!failed && shell.interactive) {
@@ -249,6 +282,7 @@ int cli_run_shell(cli_state *cli) {
   }
   cli_buf_free(&shell.keyspace);
   if (failed) return failed;
+  if (cli->db == NULL && !shell.interactive && !shell.failed) return shell_nothing_there(cli);
   return shell.interactive ? CLI_OK : shell.failed;
 }
 

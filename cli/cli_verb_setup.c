@@ -9,10 +9,24 @@
 
 #include "cli.h"
 
+const char *cli_verb_arguments(const cli_verb *verb, bool shell) {
+  return shell && verb->shell_arguments != NULL ? verb->shell_arguments : verb->arguments;
+}
+
+/* A backup only reads the database, though it locks it as a writer does when it may. */
+bool cli_verb_writes(const cli_verb *verb) {
+  return (verb->opening == CLI_OPEN_EXISTING || verb->opening == CLI_OPEN_CREATE) && verb->run != cli_run_backup;
+}
+
 static int verb_check_options(const cli_state *cli, const cli_verb *verb) {
   const cli_command *command = &cli->command;
+  bool writes = cli_verb_writes(verb);
   uint32_t allowed = verb->options | (cli->shell ? CLI_OPT_HELP : CLI_OPT_ALWAYS);
+  if (writes && !cli->shell) allowed |= CLI_OPT_STRICT;
   uint32_t wrong = command->given & ~allowed;
+  if (verb->run == cli_run_count && (wrong & CLI_OPT_LIMIT) != 0) {
+    return cli_usage("`count` counts all entries within the bounds; --limit is for `scan`");
+  }
   if (wrong != 0) {
     uint32_t first = wrong & (~wrong + 1);
     bool opening = cli->shell && (first & CLI_OPT_OPENING) != 0;
@@ -22,10 +36,11 @@ static int verb_check_options(const cli_state *cli, const cli_verb *verb) {
   }
   uint32_t halves = CLI_OPT_KEYS | CLI_OPT_VALUES;
   if ((command->given & halves) == halves) return cli_usage("--keys and --values do not go together; leave out both");
-  bool writes = verb->opening == CLI_OPEN_EXISTING || verb->opening == CLI_OPEN_CREATE;
+  if ((command->given & (CLI_OPT_ALL | CLI_OPT_RANGE)) == CLI_OPT_ALL) {
+    return cli_usage("--all goes with --range: del --range '' '' --all");
+  }
   bool read_only = cli->shell ? cli->read_only : (command->given & CLI_OPT_READ_ONLY) != 0;
-  /* A backup only reads the database, though it locks it as a writer does when it may. */
-  if (writes && read_only && verb->run != cli_run_backup) {
+  if (writes && read_only) {
     return cli_usage("`%s` changes the database, and --read-only forbids that", verb->name);
   }
   return CLI_OK;
@@ -44,18 +59,17 @@ int cli_verb_check(const cli_state *cli, const cli_verb *verb) {
     if (!dash) return CLI_OK;
     return cli_usage("in the shell `%s` cannot read standard input: that holds the commands", verb->name);
   }
+  const char *arguments = cli_verb_arguments(verb, cli->shell);
   const char *problem = cli->words_count < min ? "something is missing" : "there is too much";
   return cli_usage("%s: the form is `%s%s%s%s`; see `varve help %s`", problem, cli->shell ? "" : "varve PATH ",
-                   verb->name, verb->arguments[0] == '\0' ? "" : " ", verb->arguments, verb->name);
+                   verb->name, arguments[0] == '\0' ? "" : " ", arguments, verb->name);
 }
 
 int cli_open(cli_state *cli, cli_opening opening) {
   CLI_ASSERT(cli->db == NULL && opening != CLI_OPEN_NOTHING);
-  const cli_command *command = &cli->command;
-  varve_options options = {.memory_bytes = command->memory};
-  options.read_only = opening == CLI_OPEN_READ || (command->given & CLI_OPT_READ_ONLY) != 0;
+  varve_options options = cli->options;
+  options.read_only = options.read_only || opening == CLI_OPEN_READ;
   options.must_exist = opening != CLI_OPEN_CREATE;
-  if ((command->given & CLI_OPT_STRICT) != 0) options.durability = VARVE_STRICT;
   int status = varve_open(cli->path, &options, &cli->db);
   if (status != VARVE_OK) return cli_db_failed(NULL, status);
   CLI_ASSERT(cli->db != NULL);

@@ -3,8 +3,8 @@
 
 #include "cli.h"
 
-#define VERB_BOUNDS_TEXT                                                                                          \
-  "--prefix P takes the keys that begin with P, --from K those at or behind K in order, --to K those before K.\n" \
+#define VERB_BOUNDS_TEXT                                                                                         \
+  "--prefix P takes the keys that begin with P, --from K those at or after K in order, --to K those before K.\n" \
   "All of them hold at once. Keys are ordered as bytes.\n"
 
 const cli_verb cli_verbs[] = {
@@ -22,6 +22,8 @@ const cli_verb cli_verbs[] = {
      .run = cli_run_get},
     {.name = "put",
      .arguments = "KEY [VALUE]",
+     .shell_arguments = "KEY VALUE",
+     .shell_summary = "store VALUE under KEY",
      .summary = "store VALUE, or standard input, under KEY",
      .detail = "Replaces the value that is there. Without VALUE, or when VALUE is -, the value is all of standard "
                "input, every\n"
@@ -36,8 +38,9 @@ const cli_verb cli_verbs[] = {
      .arguments = "KEY | --range BEGIN END",
      .summary = "remove KEY, or all keys from BEGIN to before END",
      .detail = "It is no error when there is nothing to remove. An empty BEGIN ('') is the first key, an empty END the "
-               "end.\n",
-     .options = CLI_OPT_KEYSPACE | CLI_OPT_HEX | CLI_OPT_RANGE,
+               "end.\n"
+               "Both empty is every key of the keyspace, and is taken only with --all.\n",
+     .options = CLI_OPT_KEYSPACE | CLI_OPT_HEX | CLI_OPT_RANGE | CLI_OPT_ALL,
      .words_min = 1,
      .words_max = 2,
      .opening = CLI_OPEN_EXISTING,
@@ -84,6 +87,8 @@ const cli_verb cli_verbs[] = {
      .run = cli_run_drop},
     {.name = "load",
      .arguments = "[FILE]",
+     .shell_arguments = "FILE",
+     .shell_summary = "store the rows of FILE",
      .summary = "store the rows of FILE, or of standard input",
      .detail =
          "Reads JSON lines as `dump` writes them, or raw records, which it knows by their first line; with --raw\n"
@@ -116,9 +121,9 @@ const cli_verb cli_verbs[] = {
     {.name = "stats",
      .arguments = "",
      .summary = "show sizes, levels and counters",
-     .detail = "A table to read, or with --json one JSON object. Counters begin with the opening of the database, so "
-               "that they\n"
-               "are of use in the shell.\n",
+     .detail = "A table to read, or with --json one JSON object. Counters begin with the opening of the database: the "
+               "table\n"
+               "has them in the shell alone. Empty levels are left out.\n",
      .options = CLI_OPT_JSON,
      .opening = CLI_OPEN_READ,
      .in_shell = true,
@@ -162,8 +167,9 @@ const cli_verb cli_verbs[] = {
      .summary = "measure this machine: fill, read, scan",
      .detail =
          "Writes and reads --n N entries (100,000 when not given) of 16 byte keys and 100 byte values in a keyspace\n"
-         "of its own, \"varve-bench\", and removes it at the end. :memory: as PATH measures without a disk.\n",
-     .options = CLI_OPT_N,
+         "of its own, \"varve-bench\", and removes it at the end, which compacts the whole database: one that has\n"
+         "entries is left alone without --force. :memory: as PATH measures without a disk.\n",
+     .options = CLI_OPT_N | CLI_OPT_FORCE,
      .opening = CLI_OPEN_CREATE,
      .in_shell = true,
      .run = cli_run_bench},
@@ -177,7 +183,7 @@ const cli_verb *cli_verb_find(varve_slice name) {
   return NULL;
 }
 
-/* ---- the nearest verb ---- */
+/* ---- the nearest name ---- */
 
 #define VERB_NAME_MAX 15
 
@@ -185,10 +191,11 @@ static size_t verb_least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-/* How many letters must be put in, left out, replaced or swapped with their neighbour. */
-static size_t verb_distance(const char *a, size_t a_size, const char *b, size_t b_size) {
+size_t cli_distance(varve_slice one, varve_slice other) {
+  const char *a = one.data, *b = other.data;
+  size_t a_size = one.size, b_size = other.size;
   size_t cost[VERB_NAME_MAX + 1][VERB_NAME_MAX + 1];
-  CLI_ASSERT(a_size <= VERB_NAME_MAX && b_size <= VERB_NAME_MAX);
+  if (a_size > VERB_NAME_MAX || b_size > VERB_NAME_MAX) return SIZE_MAX;
   for (size_t i = 0; i <= a_size; i++) {
     for (size_t j = 0; j <= b_size; j++) {
       if (i == 0 || j == 0) {
@@ -222,7 +229,7 @@ const char *cli_verb_nearest(varve_slice name) {
   size_t best = name.size <= 3 ? 2 : 3; /* less than this */
   for (size_t i = 0; i < cli_verbs_count; i++) {
     size_t size = strlen(cli_verbs[i].name);
-    size_t distance = verb_distance(name.data, name.size, cli_verbs[i].name, size);
+    size_t distance = cli_distance(name, VARVE_STR(cli_verbs[i].name));
     bool begins = name.size >= 2 && name.size < size && memcmp(name.data, cli_verbs[i].name, name.size) == 0;
     if (begins) distance = 0;
     if (distance >= best) continue;

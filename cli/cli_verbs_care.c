@@ -1,5 +1,6 @@
 /* cli_verbs_care.c: verify, compact, backup, restore, stats. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -16,8 +17,9 @@ int cli_run_verify(cli_state *cli) {
   if (status != VARVE_OK) return cli_db_failed(cli->db, status);
   char size[32];
   cli_size_text(size, report.bytes);
-  (void)cli_print(&cli->out, "OK: %" PRIu64 " files, %" PRIu64 " blocks, %" PRIu64 " entries, %s read\n", report.files,
-                  report.blocks, report.entries, size);
+  (void)cli_print(&cli->out, "OK: %" PRIu64 " file%s, %" PRIu64 " block%s, %" PRIu64 " %s, %s read\n", report.files,
+                  cli_plural(report.files), report.blocks, cli_plural(report.blocks), report.entries,
+                  report.entries == 1 ? "entry" : "entries", size);
   return CLI_OK;
 }
 
@@ -49,9 +51,9 @@ int cli_run_backup(cli_state *cli) {
   char size[32];
   cli_size_text(size, report.bytes_copied);
   (void)cli_print(&cli->out,
-                  "backup complete: %" PRIu64 " files copied (%s), %" PRIu64
+                  "backup complete: %" PRIu64 " file%s copied (%s), %" PRIu64
                   " kept; to restore it: varve NEW_PATH restore %s\n",
-                  report.files_copied, size, report.files_kept, target);
+                  report.files_copied, cli_plural(report.files_copied), size, report.files_kept, target);
   return CLI_OK;
 }
 
@@ -61,6 +63,9 @@ int cli_run_restore(cli_state *cli) {
   cli_progress_begin(&progress, "restore");
   int status = varve_restore(cli->words[0].data, cli->path, cli_progress_tick, &progress);
   cli_progress_end(&progress);
+  if (status == VARVE_MISSING && strncmp(varve_errmsg(NULL), "there is no database", 20) == 0) {
+    return cli_fail(CLI_ERROR, "MISSING: there is no backup at '%s'; check the path", (const char *)cli->words[0].data);
+  }
   if (status != VARVE_OK) return cli_db_failed(NULL, status);
   (void)cli_print(&cli->out, "restored to %s\n", cli->path);
   return CLI_OK;
@@ -68,16 +73,17 @@ int cli_run_restore(cli_state *cli) {
 
 /* ---- stats ---- */
 
-/* Every number of varve_stats once: X(member, words, is it bytes). */
-#define STATS_MAP(X)                                          \
-  X(sequence, "last commit's sequence", false)                \
-  X(disk_bytes, "on disk", true)                              \
-  X(table_bytes, "  in tables", true)                         \
-  X(log_bytes, "  in the log", true)                          \
-  X(memory_bytes, "memory held", true)                        \
-  X(memory_bytes_max, "  at most", true)                      \
-  X(memtable_bytes, "  not yet in tables", true)              \
-  X(cache_bytes, "  in the cache", true)                      \
+/* Every number of varve_stats once: X(member, words, is it bytes). The second map is of what the process counted. */
+#define STATS_SIZES(X)                         \
+  X(sequence, "last commit's sequence", false) \
+  X(disk_bytes, "on disk", true)               \
+  X(table_bytes, "  in tables", true)          \
+  X(log_bytes, "  in the log", true)           \
+  X(memory_bytes, "memory held", true)         \
+  X(memory_bytes_max, "  at most", true)       \
+  X(memtable_bytes, "  not yet in tables", true)
+#define STATS_COUNTERS(X)                                     \
+  X(cache_bytes, "cache", true)                               \
   X(cache_hits, "cache hits", false)                          \
   X(cache_misses, "cache misses", false)                      \
   X(commits, "commits", false)                                \
@@ -99,7 +105,8 @@ int cli_run_restore(cli_state *cli) {
 static void stats_print_json(cli_output *out, const varve_stats *stats) {
   (void)cli_print(out, "{");
 #define STATS_JSON(member, words, bytes) (void)cli_print(out, "\"%s\":%" PRIu64 ",", #member, stats->member);
-  STATS_MAP(STATS_JSON)
+  STATS_SIZES(STATS_JSON)
+  STATS_COUNTERS(STATS_JSON)
 #undef STATS_JSON
   (void)cli_print(out, "\"levels\":[");
   for (uint32_t i = 0; i < stats->levels && i < VARVE_LEVELS_MAX; i++) {
@@ -116,22 +123,34 @@ static void stats_print_row(cli_output *out, const char *words, uint64_t number,
   if (bytes) {
     cli_size_text(text, number);
   } else {
-    (void)snprintf(text, sizeof text, "%" PRIu64, number);
+    cli_count_text(text, number);
   }
   (void)cli_print(out, "%-42s %14s\n", words, text);
 }
 
-static void stats_print_table(cli_output *out, const varve_stats *stats) {
+static void stats_print_level(cli_output *out, uint32_t number, const varve_level_stats *level) {
+  char tables[32], size[32], entries[32], tombstones[32];
+  cli_count_text(tables, level->tables);
+  cli_size_text(size, level->bytes);
+  cli_count_text(entries, level->entries);
+  cli_count_text(tombstones, level->tombstones);
+  (void)cli_print(out, "%-6" PRIu32 " %10s %12s %14s %12s\n", number, tables, size, entries, tombstones);
+}
+
+/* The counters of a process that has just opened the database say nothing; those of a shell do. */
+static void stats_print_table(cli_output *out, const varve_stats *stats, bool counters) {
 #define STATS_ROW(member, words, bytes) stats_print_row(out, words, stats->member, bytes);
-  STATS_MAP(STATS_ROW)
+  STATS_SIZES(STATS_ROW)
+  if (counters) {
+    STATS_COUNTERS(STATS_ROW)
+  }
 #undef STATS_ROW
-  (void)cli_print(out, "\n%-6s %10s %12s %14s %12s\n", "level", "tables", "size", "entries", "tombstones");
+  bool any = false;
   for (uint32_t i = 0; i < stats->levels && i < VARVE_LEVELS_MAX; i++) {
-    const varve_level_stats *level = &stats->level[i];
-    char size[32];
-    cli_size_text(size, level->bytes);
-    (void)cli_print(out, "%-6" PRIu32 " %10" PRIu64 " %12s %14" PRIu64 " %12" PRIu64 "\n", i, level->tables, size,
-                    level->entries, level->tombstones);
+    if (stats->level[i].tables == 0) continue;
+    if (!any) (void)cli_print(out, "\n%-6s %10s %12s %14s %12s\n", "level", "tables", "size", "entries", "tombstones");
+    any = true;
+    stats_print_level(out, i, &stats->level[i]);
   }
 }
 
@@ -142,9 +161,10 @@ int cli_run_stats(cli_state *cli) {
   if ((cli->command.given & CLI_OPT_JSON) != 0 || cli->format == CLI_FORMAT_JSON) {
     stats_print_json(&cli->out, &stats);
   } else {
-    stats_print_table(&cli->out, &stats);
+    stats_print_table(&cli->out, &stats, cli->shell);
   }
   return CLI_OK;
 }
 
-#undef STATS_MAP
+#undef STATS_SIZES
+#undef STATS_COUNTERS

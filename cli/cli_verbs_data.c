@@ -78,6 +78,7 @@ int cli_run_get(cli_state *cli) {
 static int data_read_value(cli_input *input, varve_slice *value) {
   int failed = cli_input_open(input, NULL);
   if (failed) return failed;
+  cli_reading_input();
   if (cli_input_peek(input, (size_t)VARVE_VALUE_SIZE_MAX + 1, value)) return CLI_OK;
   if (cli_input_failed(input)) return cli_input_report(input);
   *value = cli_buf_slice(&input->buf);
@@ -109,6 +110,11 @@ int cli_run_del(cli_state *cli) {
   varve_write_options options = {0};
   bool range = (cli->command.given & CLI_OPT_RANGE) != 0;
   CLI_ASSERT(cli->words_count == (range ? 2 : 1));
+  /* Two variables of a script that were never set look like this. */
+  bool open_ended = range && cli->words[0].size == 0 && cli->words[1].size == 0;
+  if (open_ended && (cli->command.given & CLI_OPT_ALL) == 0) {
+    return cli_usage("both ends of the range are empty, which means every key; with --all they are removed");
+  }
   int failed = cli_key(cli, cli->words[0], &store[0], &key[0]);
   if (!failed && range) failed = cli_key(cli, cli->words[1], &store[1], &key[1]);
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, false, &options.keyspace);

@@ -1,7 +1,7 @@
 /** Help, usage errors, exit statuses, broken databases, streams that fail. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { eachProgram } from './cli_program.js'
@@ -21,6 +21,8 @@ eachProgram('help', (varve) => {
     assert.ok(out.split('\n').every((line) => line.length <= 120))
     assert.equal(varve.ok(['help']).out, out)
     assert.equal(varve.ok(['-h']).out, out)
+    assert.equal(varve.ok(['anywhere', '-h']).out, out)
+    assert.equal(varve.ok(['help', 'help']).out, out)
   })
 
   test('each verb has a page', () => {
@@ -29,12 +31,16 @@ eachProgram('help', (varve) => {
       assert.ok(out.startsWith(`NAME\n    varve ${verb} - `))
       assert.match(out, new RegExp(`\nSYNOPSIS\n    varve PATH ${verb}[^]*\nDESCRIPTION\n    \\S`))
       assert.equal(varve.ok(['anywhere', verb, '--help']).out, out)
+      assert.equal(varve.ok(['anywhere', verb, '-h']).out, out)
       for (const line of out.split('\n')) assert.ok(line.length <= 125, line)
     }
   })
 
   test('the version', () => {
-    assert.match(varve.ok(['--version']).out, /^varve \d+\.\d+\.\d+\n$/)
+    const { out } = varve.ok(['--version'])
+    assert.match(out, /^varve \d+\.\d+\.\d+\n$/)
+    for (const spelled of ['-v', '-V', 'version']) assert.equal(varve.ok([spelled]).out, out)
+    assert.deepEqual(readdirSync(varve.directory), [])
   })
 })
 
@@ -57,7 +63,18 @@ eachProgram('usage errors', (varve) => {
       [[path, 'get', 'a', 'b'], /there is too much: the form is/],
       [[path, 'del', 'a', 'b'], /there is too much/],
       [[path, 'del', '--range', 'a'], /something is missing: .*--range BEGIN END/],
-      [[path, 'count', '--limit', '3'], /`count` does not take --limit; see `varve help count`/],
+      [[':memory:', 'scan'], /a database in memory is empty/],
+      [['-x'], /there is no option '-x'; .*\.\/-x/],
+      [[path, '-x'], /there is no option '-x'/],
+      [['count'], /the path comes first: varve PATH count/],
+      [[path, 'scan', '--limt', '3'], /no option '--limt'; did you mean --limit\?/],
+      [[path, 'scan', '--pre', 'a'], /did you mean --prefix\?/],
+      [[path, 'get', 'a', '--strict'], /`get` does not take --strict/],
+      [[path, 'scan', '--memory', '1K'], /--memory is from 1M to \d+G here, not '1K'/],
+      [[path, 'scan', '--memory', '99999G'], /--memory is from 1M to \d+G here, not '99999G'/],
+      [[path, 'scan', '--wait', '1h'], /--wait takes a number of seconds/],
+      [[path, 'del', 'a', '--all'], /--all goes with --range/],
+      [[path, 'count', '--limit', '3'], /`count` counts all entries within the bounds; --limit is for `scan`/],
       [[path, 'scan', '--keys', '--values'], /--keys and --values do not go together/],
       [[path, 'scan', '--limit', '-1'], /--limit takes a number, not '-1'/],
       [[path, 'scan', '--limit'], /--limit needs a value: --limit N/],
@@ -109,6 +126,18 @@ eachProgram('databases that cannot be used', (varve) => {
     assert.deepEqual(readdirSync(directory), ['letter.txt'])
   })
 
+  test('SUPER is gone: every verb says that, and that something is there', () => {
+    const path = varve.database({ a: '1' })
+    rmSync(join(path, 'SUPER'))
+    for (const verb of [
+      ['get', 'a'],
+      ['scan'],
+      ['del', 'a'],
+      ['put', 'a', '2'],
+    ])
+      varve.fails([path, ...verb], 4, /^varve: CORRUPT: SUPER is missing, and \d+\.\w+ is there/)
+  })
+
   test('a flipped byte in a table is exit status 4', () => {
     const path = varve.path()
     const lines = Array.from({ length: 3000 }, (_, n) => `{"key":"k${n}","value":"value ${n * 7919}"}\n`)
@@ -131,7 +160,10 @@ eachProgram('databases that cannot be used', (varve) => {
     const holder = varve.start([path])
     holder.stdin.write('count\n')
     await once(holder.stdout, 'data')
-    varve.fails([path, 'put', 'b', '2'], 5, new RegExp(`^varve: LOCKED: [^]*${holder.pid}`))
+    varve.fails([path, 'put', 'b', '2'], 5, new RegExp(`^varve: LOCKED: [^]*${holder.pid}[^]*--wait SECONDS`))
+    const start = Date.now()
+    varve.fails([path, 'put', 'b', '2', '--wait', '1'], 5, /^varve: LOCKED: /)
+    assert.ok(Date.now() - start >= 1000)
     holder.stdin.write('put b 3\n')
     holder.stdin.end()
     const [status] = await once(holder, 'close')

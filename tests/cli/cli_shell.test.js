@@ -37,11 +37,16 @@ eachProgram('shell', (varve) => {
     const text = ['\\x00\\xff\\t\t"\\\\', 'a b\tc "d" \\\\n', 'ef\t']
     const hex = ['00ff09\t225c', '612062\t6320226422205c6e', '6566\t']
     assert.equal(out, [...text, ...hex, '"\\\\', ''].join('\n'))
-    const bad = shell(['put "a', 'put "\\q" b', 'put "\\xg0" b', 'count'])
-    assert.match(bad.err, /a quote is not closed\nvarve: in line 1\n/)
-    assert.match(bad.err, /a backslash goes before .*\nvarve: in line 2\n/)
-    assert.match(bad.err, /needs two hex digits\nvarve: in line 3\n/)
-    assert.deepEqual([bad.out, bad.status], ['0\n', 2])
+    const bad = shell(['put "a', 'put "\\q" b', 'put "\\xg0" b', 'put a 1', 'count'])
+    assert.match(bad.err, /^varve: line 1: a quote is not closed\n/m)
+    assert.match(bad.err, /^varve: line 2: .*a backslash goes before /m)
+    assert.match(bad.err, /^varve: line 3: .*needs two hex digits\n/m)
+    assert.deepEqual([bad.out, bad.status], ['1\n', 2])
+  })
+
+  test('help, quit and exit need no dot', () => {
+    assert.match(shell(['put a 1', 'help', 'quit', 'count']).out, /^\.keyspace[^]*[^0-9]\n$/m)
+    assert.equal(shell(['put a 1', 'exit', 'count']).out, '')
   })
 
   test('modes', () => {
@@ -82,24 +87,26 @@ eachProgram('shell', (varve) => {
     /** @type {[string, RegExp][]} */
     const mistakes = [
       ['gte a', /did you mean 'get'\?/],
-      ['put a', /the form is `put KEY \[VALUE\]`/],
-      ['load', /the form is `load \[FILE\]`/],
+      ['put a', /the form is `put KEY VALUE`/],
+      ['load', /the form is `load FILE`/],
       ['put a -', /cannot read standard input/],
       ['.nothing', /no command '.nothing'; see .help/],
       ['get a --strict', /give it when the shell is started/],
       ['restore x', /`restore` is for the command line/],
       ['scan --colour', /no option '--colour'/],
-      ['get none', /there is no such key/],
+      ['.stats', /`stats` has no dot/],
     ]
-    const { out, err, status } = shell([...mistakes.map(([line]) => line), 'put a 1', 'count'])
+    const { out, err, status } = shell([...mistakes.map(([line]) => line), 'put a 1', 'get none', 'count'])
     for (const [, message] of mistakes) assert.match(err, message)
+    assert.match(err, /there is no such key/)
     assert.deepEqual([out, status], ['1\n', 2])
-    assert.equal(shell(['get none']).status, 0)
+    assert.equal(shell(['put a 1', 'get none']).status, 0)
   })
 
   test('help and timer', () => {
-    const { out } = shell(['.help', '.help scan', 'scan --help', '.timer on', 'count', '.timer off', 'count'])
+    const { out } = shell(['put a 1', 'del a', '.help', '.help scan', 'scan --help', '.timer on', 'count', '.timer off', 'count'])
     assert.match(out, /^\.keyspace \[NAME\]/m)
+    assert.match(out, /^put KEY VALUE +store VALUE under KEY$/m)
     assert.match(out, /^scan +list entries in order$/m)
     assert.equal(out.match(/varve scan - list entries in order/g)?.length, 2)
     assert.match(out, /\n0\ntime: \d+\.\d{3} ms\n0\n$/)
@@ -114,6 +121,16 @@ eachProgram('shell', (varve) => {
     const missing = varve.path()
     varve.fails([missing, '--read-only'], 3, /MISSING/)
     assert.equal(existsSync(missing), false)
+  })
+
+  test('a shell that only reads makes no database, and a script says so', () => {
+    const path = varve.path()
+    varve.fails([path], 3, /^varve: there is no database at '.*'; `varve .* put KEY VALUE` makes one/)
+    const { out, err, status } = shell(['get a', '.keyspaces', 'del a'], path)
+    assert.deepEqual([out, status], ['', 3])
+    assert.equal(err.match(/MISSING: there is no database at/g)?.length, 3)
+    assert.equal(existsSync(path), false)
+    assert.deepEqual(shell(['put a 1', 'get a'], path).out, '1\n')
   })
 
   test(':memory: is a database that is gone at the end', () => {
@@ -146,7 +163,7 @@ eachProgram('shell', (varve) => {
       env: { ...process.env, VARVE_HISTORY: history, TERM: 'xterm' },
     })
     const out = ended.stdout.toString()
-    assert.match(out, /\(new\); \.help for help/)
+    assert.match(out, /\(new, made by the first put\); \.help for help/)
     assert.match(out, /varve:k> /)
     assert.equal(varve.ok([path, 'scan', '--keyspace', 'k']).out, 'b\t2\n')
     if (existsSync(history)) assert.match(readFileSync(history, 'utf8'), /put/)

@@ -60,7 +60,7 @@ eachProgram('get, put, del', (varve) => {
     const path = varve.path()
     varve.ok([path, 'put', '--hex', '00fF', 'binary'])
     varve.ok([path, 'put', '--', '--range', '--values'])
-    varve.ok([path, 'put', '-h', '-5'])
+    varve.ok([path, 'put', '--', '-h', '-5'])
     assert.equal(varve.ok([path, 'get', '--hex', '00FF']).out, 'binary')
     assert.equal(varve.ok([path, 'get', '--', '--range']).out, '--values')
     assert.equal(varve.ok([path, 'scan', '--hex']).out, '00ff\tbinary\n2d2d72616e6765\t--values\n2d68\t-5\n')
@@ -85,7 +85,9 @@ eachProgram('get, put, del', (varve) => {
     assert.equal(varve.ok([path, 'scan', '--keys']).out, 'd\n')
     varve.ok([path, 'del', '--range', 'x', 'a'])
     assert.equal(varve.ok([path, 'count']).out, '1\n')
-    varve.ok([path, 'del', '--range', '', ''])
+    varve.fails([path, 'del', '--range', '', ''], 2, /both ends of the range are empty.*--all/)
+    assert.equal(varve.ok([path, 'count']).out, '1\n')
+    varve.ok([path, 'del', '--range', '', '', '--all'])
     assert.equal(varve.ok([path, 'count']).out, '0\n')
   })
 
@@ -173,7 +175,9 @@ eachProgram('keyspaces', (varve) => {
 eachProgram('care', (varve) => {
   test('stats, as a table and as JSON', () => {
     const path = varve.database({ a: '1', b: '2' })
-    assert.match(varve.ok([path, 'stats']).out, /on disk +\d[\d.]* \w+\n[^]*\nlevel +tables +size +entries/)
+    assert.match(varve.ok([path, 'stats']).out, /on disk +\d[\d.]* \w+\n/)
+    assert.doesNotMatch(varve.ok([path, 'stats']).out, /cache|commits|^1 /m)
+    assert.match(varve.ok([path], { input: 'stats\n' }).out, /^commits +\d+$/m)
     const stats = JSON.parse(varve.ok([path, 'stats', '--json']).out)
     assert.ok(stats.disk_bytes > 0)
     assert.ok(Array.isArray(stats.levels))
@@ -183,7 +187,7 @@ eachProgram('care', (varve) => {
   test('verify says OK and what was read', () => {
     const path = varve.database({ a: '1', b: '2' })
     varve.ok([path, 'compact'])
-    assert.match(varve.ok([path, 'verify']).out, /^OK: \d+ files, \d+ blocks, 2 entries, [\d.]+ \w+ read\n$/)
+    assert.match(varve.ok([path, 'verify']).out, /^OK: \d+ files, \d+ blocks?, 2 entries, [\d.]+ \w+ read\n$/)
   })
 
   test('compact keeps what is there', () => {
@@ -196,7 +200,7 @@ eachProgram('care', (varve) => {
   test('backup, again, restore', () => {
     const path = varve.database({ a: '1', b: '2' })
     const target = varve.path()
-    assert.match(varve.ok([path, 'backup', target]).out, /^backup complete: \d+ files copied/)
+    assert.match(varve.ok([path, 'backup', target]).out, /^backup complete: \d+ files? copied/)
     varve.ok([path, 'put', 'c', '3'])
     varve.ok([path, 'backup', target])
     varve.ok([path, 'put', 'd', '4'])
@@ -206,14 +210,15 @@ eachProgram('care', (varve) => {
     assert.match(varve.ok([copy, 'verify']).out, /^OK/)
     varve.fails([copy, 'restore', target], 3, /^varve: EXISTS: /)
     assert.equal(varve.ok([copy, 'count']).out, '3\n')
-    varve.fails([varve.path(), 'restore', varve.path()], 3, /^varve: \w+: ./)
+    varve.fails([varve.path(), 'restore', varve.path()], 3, /^varve: MISSING: there is no backup at '/)
   })
 
   test('bench measures and leaves nothing', () => {
     const path = varve.database({ a: '1' })
-    const { out } = varve.ok([path, 'bench', '--n', '300'])
+    const { out } = varve.ok([path, 'bench', '--n', '3000', '--force'])
+    varve.fails([path, 'bench'], 2, /has entries, .*--force/)
     for (const step of ['fill in order', 'fill at random', 'read at random', 'scan', 'compact']) {
-      assert.match(out, new RegExp(`^${step} +\\d+ +[\\d.]+ +[\\d.]+$`, 'm'))
+      assert.match(out, new RegExp(`^${step} +[\\d,]+ +[\\d.]+ +[\\d.]+$`, 'm'))
     }
     assert.equal(varve.ok([path, 'keyspaces']).out, '')
     assert.equal(varve.ok([path, 'dump']).out, '{"key":"a","value":"1"}\n')
@@ -225,6 +230,7 @@ eachProgram('care', (varve) => {
     for (const verb of [...reading, ['del', 'a'], ['compact'], ['drop', 'k'], ['backup', varve.path()]]) {
       varve.fails([missing, ...verb], 3, /^varve: MISSING: ./)
     }
+    varve.fails([missing, 'get', 'a'], 3, /check the path; `put` and `load` make one/)
     assert.equal(existsSync(missing), false)
     const path = varve.database({ a: '1', b: '2' })
     const before = checksumOf(path)
