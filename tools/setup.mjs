@@ -2,7 +2,7 @@
 // named) and the packages of npm. What is there already costs a fraction of a second.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,22 +10,33 @@ export const root = resolve(fileURLToPath(new URL('..', import.meta.url)))
 
 const NODE_MIN = [20, 19]
 
-const BUILD = ['cmake', 'ninja-build', 'gcc', 'libc6-dev', 'emscripten', 'libedit-dev']
-const TEST = [
-  ...['clang', 'clang-format-14', 'lld', 'wasi-libc', 'libclang-rt-14-dev-wasm32', 'libclang-rt-14-dev', 'pkg-config'],
-  ...['libcmocka-dev', 'liblz4-dev', 'libxxhash-dev'],
-]
+/** What is needed, by the package of Debian that has it, and how to see that it is there: another installation (of
+ * emsdk, a package manager, a compiler of one's own) is as good. @type {Record<string, () => boolean>} */
+const BUILD = {
+  cmake: () => onPath('cmake'),
+  'ninja-build': () => onPath('ninja'),
+  gcc: () => onPath('cc'),
+  'libc6-dev': () => header('stdio.h'),
+  emscripten: () => onPath('emcc'),
+  'libedit-dev': () => header('editline/readline.h'),
+}
 
-/** The Debian packages that each task needs. @type {Record<'start' | 'test', string[]>} */
-const PACKAGES = { start: BUILD, test: [...BUILD, ...TEST] }
+/** @type {Record<string, () => boolean>} */
+const TEST = {
+  clang: () => onPath('clang'),
+  'clang-format-14': () => onPath('clang-format-14') || onPath('clang-format'),
+  lld: () => onPath('wasm-ld'),
+  'wasi-libc': () => existsSync('/usr/include/wasm32-wasi'),
+  'libclang-rt-14-dev-wasm32': () => clangLibrary(/builtins.*wasm32|wasm32.*builtins/),
+  'libclang-rt-14-dev': () => clangLibrary(/clang_rt\.asan/),
+  'pkg-config': () => onPath('pkg-config') || onPath('pkgconf'),
+  'libcmocka-dev': () => header('cmocka.h'),
+  'liblz4-dev': () => header('lz4.h'),
+  'libxxhash-dev': () => header('xxhash.h'),
+}
 
-/** Programs to look for where there is no dpkg, and what they are for. @type {[string, string][]} */
-const PROGRAMS = [
-  ['cmake', 'CMake 3.25 or later'],
-  ['ninja', 'Ninja'],
-  ['cc', 'a C compiler'],
-  ['emcc', 'Emscripten'],
-]
+/** @type {Record<'start' | 'test', Record<string, () => boolean>>} */
+const NEEDS = { start: BUILD, test: { ...BUILD, ...TEST } }
 
 /** @param {string} text @returns {never} */
 function stop(text) {
@@ -38,18 +49,24 @@ function onPath(program) {
   return (process.env['PATH'] ?? '').split(delimiter).some((dir) => existsSync(join(dir, program)))
 }
 
-/** @param {string[]} names */
-function notInstalled(names) {
-  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...names], {
-    encoding: 'utf8',
+/** @param {string} name a header of C */
+function header(name) {
+  const { CPATH = '', C_INCLUDE_PATH = '', CMAKE_PREFIX_PATH = '' } = process.env
+  const named = [CPATH, C_INCLUDE_PATH].flatMap((list) => list.split(delimiter))
+  const prefixes = ['/usr', '/usr/local', ...CMAKE_PREFIX_PATH.split(delimiter)]
+  const places = [...named, ...prefixes.map((prefix) => (prefix === '' ? '' : join(prefix, 'include')))]
+  return places.some((place) => place !== '' && existsSync(join(place, name)))
+}
+
+/** Whether clang has a library of its own whose path matches. @param {RegExp} pattern */
+function clangLibrary(pattern) {
+  const { stdout } = spawnSync('clang', ['-print-resource-dir'], { encoding: 'utf8' })
+  const place = join((stdout ?? '').trim(), 'lib')
+  if (place === 'lib' || !existsSync(place)) return false
+  return readdirSync(place).some((target) => {
+    const names = statSync(join(place, target)).isDirectory() ? readdirSync(join(place, target)) : []
+    return names.some((name) => pattern.test(`${target}/${name}`))
   })
-  const installed = new Set(
-    (stdout ?? '')
-      .split('\n')
-      .filter((line) => line.endsWith(' installed'))
-      .map((line) => line.split(' ')[0]),
-  )
-  return names.filter((name) => !installed.has(name))
 }
 
 /** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
@@ -61,15 +78,15 @@ function run(command, args, env) {
 
 /** @param {'start' | 'test'} task */
 function setUpSystem(task) {
-  if (!onPath('dpkg-query')) {
-    const missing = PROGRAMS.filter(([program]) => !onPath(program))
-    if (missing.length === 0) return
-    const names = missing.map(([program, what]) => `  ${program}  (${what})`).join('\n')
-    stop(`These programs are missing:\n${names}\nInstall them and try again.`)
-  }
-  const missing = notInstalled(PACKAGES[task])
+  const missing = Object.entries(NEEDS[task]).flatMap(([name, isThere]) => (isThere() ? [] : [name]))
   if (missing.length === 0) return
-  if (process.getuid?.() !== 0 || !onPath('apt-get')) {
+  if (!onPath('apt-get')) {
+    stop(`Something is missing. Debian has it in these packages; install them, or their like, and try again:
+
+  ${missing.join(' ')}
+`)
+  }
+  if (process.getuid?.() !== 0) {
     stop(`These packages are missing. Install them and try again:\n\n  sudo apt-get install ${missing.join(' ')}\n`)
   }
   console.log(`Installing ${missing.length} system packages: ${missing.join(' ')}`)

@@ -15,6 +15,8 @@ import { root, setUp } from './setup.mjs'
 
 const JOBS = String(availableParallelism())
 const LAST_LINES = 200
+/** What ctest says of every test, which hides the few that failed. */
+const PASSING = /^ *Start +\d+: |^ *\d+\/\d+ Test .* Passed +[\d.]+ sec *$/
 /** A warning of this machine's compilers fails the tests; in other builds a newer compiler's does not. */
 const STRICT = ['-DVARVE_WERROR=ON']
 
@@ -36,7 +38,11 @@ function output(command, args, env) {
     child.on('close', (code, signal) => {
       if (code === 0) return resolve(text)
       const failing = text.lastIndexOf('failing tests:')
-      const tail = (failing < 0 ? text : text.slice(failing)).trimEnd().split('\n').slice(-LAST_LINES).join('\n')
+      const lines = (failing < 0 ? text : text.slice(failing)).trimEnd().split('\n')
+      const tail = lines
+        .filter((line) => !PASSING.test(line))
+        .slice(-LAST_LINES)
+        .join('\n')
       reject(new Error(`${tail}\n\n${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`))
     })
   })
