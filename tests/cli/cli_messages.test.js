@@ -129,12 +129,7 @@ eachProgram('databases that cannot be used', (varve) => {
   test('SUPER is gone: every verb says that, and that something is there', () => {
     const path = varve.database({ a: '1' })
     rmSync(join(path, 'SUPER'))
-    for (const verb of [
-      ['get', 'a'],
-      ['scan'],
-      ['del', 'a'],
-      ['put', 'a', '2'],
-    ])
+    for (const verb of [['get', 'a'], ['scan'], ['del', 'a'], ['put', 'a', '2']])
       varve.fails([path, ...verb], 4, /^varve: CORRUPT: SUPER is missing, and \d+\.\w+ is there/)
   })
 

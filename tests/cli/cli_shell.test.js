@@ -1,6 +1,6 @@
 /** The shell, driven through standard input. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -104,7 +104,8 @@ eachProgram('shell', (varve) => {
   })
 
   test('help and timer', () => {
-    const { out } = shell(['put a 1', 'del a', '.help', '.help scan', 'scan --help', '.timer on', 'count', '.timer off', 'count'])
+    const helps = ['.help', '.help scan', 'scan --help']
+    const { out } = shell(['put a 1', 'del a', ...helps, '.timer on', 'count', '.timer off', 'count'])
     assert.match(out, /^\.keyspace \[NAME\]/m)
     assert.match(out, /^put KEY VALUE +store VALUE under KEY$/m)
     assert.match(out, /^scan +list entries in order$/m)
@@ -168,4 +169,33 @@ eachProgram('shell', (varve) => {
     assert.equal(varve.ok([path, 'scan', '--keyspace', 'k']).out, 'b\t2\n')
     if (existsSync(history)) assert.match(readFileSync(history, 'utf8'), /put/)
   })
+
+  test(
+    'on a terminal: Ctrl-C drops the line, Tab completes a verb',
+    { skip: !varve.isNative || !existsSync(script) },
+    async () => {
+      const path = varve.path()
+      const session = spawn(script, ['-qefc', `'${varve.file}' '${path}'`, '/dev/null'], {
+        env: { ...process.env, VARVE_HISTORY: '', TERM: 'xterm' },
+        timeout: 20000,
+      })
+      let seen = ''
+      session.stdout.on('data', (data) => (seen += String(data)))
+      /** @param {string} text  to be written when the prompt has come */
+      const say = async (text) => {
+        while (!seen.includes('varve> ')) await once(session.stdout, 'data')
+        seen = ''
+        session.stdin.write(text)
+      }
+      await say('put a 1\r')
+      await say('put b half')
+      while (!seen.includes('half')) await once(session.stdout, 'data')
+      session.stdin.write('\x03')
+      await say('cou\t\r')
+      while (!/\n1\r\n/.test(seen)) await once(session.stdout, 'data')
+      await say('quit\r')
+      await once(session, 'close')
+      assert.equal(varve.ok([path, 'scan']).out, 'a\t1\n')
+    },
+  )
 })
