@@ -44,22 +44,34 @@ static int api_check_batch(const batch *b) {
 }
 
 /* A batch does not know its database, and a keyspace may be dropped before the commit: the handles are kept, to be
- * checked then. */
+ * checked then. The database's serial tells whether a handle may be looked at: a batch may outlive its database. */
+typedef struct api_owner {
+  uint64_t serial;
+  varve_keyspace *keyspace;
+} api_owner;
+
 static int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
   TRY(api_prefix(keyspace == NULL ? NULL : keyspace->db, keyspace, prefix));
   if (keyspace == NULL) return VARVE_OK;
-  for (size_t at = 0; at < b->owners.size; at += sizeof keyspace) {
-    if (memcmp(b->owners.data + at, &keyspace, sizeof keyspace) == 0) return VARVE_OK;
+  api_owner owner;
+  memset(&owner, 0, sizeof owner); /* its padding is compared too */
+  owner.serial = keyspace->db->serial;
+  owner.keyspace = keyspace;
+  for (size_t at = 0; at < b->owners.size; at += sizeof owner) {
+    if (memcmp(b->owners.data + at, &owner, sizeof owner) == 0) return VARVE_OK;
   }
-  return buf_append(&b->owners, &keyspace, sizeof keyspace);
+  return buf_append(&b->owners, &owner, sizeof owner);
 }
 
 static int api_check_owners(const varve_db *db, const batch *b) {
-  for (size_t at = 0; at < b->owners.size; at += sizeof(varve_keyspace *)) {
-    varve_keyspace *keyspace;
+  for (size_t at = 0; at < b->owners.size; at += sizeof(api_owner)) {
+    api_owner owner;
     slice prefix;
-    memcpy(&keyspace, b->owners.data + at, sizeof keyspace);
-    TRY(api_prefix(db, keyspace, &prefix));
+    memcpy(&owner, b->owners.data + at, sizeof owner);
+    if (owner.serial != db->serial) {
+      return status_fail(VARVE_INVALID, "the batch names a keyspace of another database");
+    }
+    TRY(api_prefix(db, owner.keyspace, &prefix));
   }
   return VARVE_OK;
 }

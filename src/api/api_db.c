@@ -9,6 +9,7 @@
 
 static _Atomic(varve_db *) api_closed[API_REMEMBERED];
 static atomic_uint api_closed_at;
+static atomic_uint_least64_t api_serials;
 
 static allocator api_libc_allocator;
 static atomic_uint api_allocator_state; /* 0 = not yet, 1 = being made, 2 = ready */
@@ -133,6 +134,7 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
   db->alloc = alloc;
   db->env = e;
   mutex_init(&db->keyspace_lock);
+  db->serial = 1 + atomic_fetch_add(&api_serials, 1);
   atomic_store(&db->state, API_LIVE);
   *out = db;
   return VARVE_OK;

@@ -18,6 +18,7 @@
 
 struct varve_db {
   atomic_uint state; /* API_LIVE, API_CLOSED */
+  uint64_t serial;   /* of this handle in the process: no other ever has it */
   allocator *alloc;
   env *env;
   lsm *lsm;

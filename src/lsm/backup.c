@@ -52,6 +52,11 @@ static int backup_verify_table(copier *c, const table_meta *meta) {
   return rc;
 }
 
+static int backup_other_history(const copier *c) {
+  return status_fail(VARVE_EXISTS, "%s is a backup of another history of this database; give another place",
+                     c->to->fs->location);
+}
+
 /* Whether a table of an earlier backup is the very same file, byte by byte: number and size alone are also those of a
  * copy of the database that went its own way. */
 static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table_meta *meta) {
@@ -61,8 +66,7 @@ static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table
     TRY(vfs_read_exact(a, at, c->chunk, n));
     TRY(vfs_read_exact(b, at, other, n));
     if (memcmp(c->chunk, other, n) != 0) {
-      return status_fail(VARVE_EXISTS, "%s is a backup of another history of this database; give another place",
-                         c->to->fs->location);
+      return backup_other_history(c);
     }
     at += n;
     TRY(backup_progress(c, n));
@@ -96,26 +100,31 @@ out:
   return rc < 0 ? rc : backup_verify_table(c, meta);
 }
 
-/* Copies the tables of `v` that `have` (may be NULL) does not hold. */
+static const table_meta *backup_find(const version *have, uint64_t number) {
+  for (uint32_t level = 0; have != NULL && level < LEVELS; level++) {
+    for (uint32_t i = 0; i < have->level[level].count; i++) {
+      if (have->level[level].tables[i]->number == number) return have->level[level].tables[i];
+    }
+  }
+  return NULL;
+}
+
+/* Copies the tables of `v` that `have` (may be NULL) does not hold. Those that it holds are compared in a pass of
+ * their own, before anything is changed: a target that is refused stays as it was. */
 static int backup_copy_tables(copier *c, const version *v, const version *have, varve_backup_report *report) {
   for (uint32_t level = 0; level < LEVELS; level++) c->total += v->level[level].bytes;
-  for (uint32_t level = 0; level < LEVELS; level++) {
-    for (uint32_t i = 0; i < v->level[level].count; i++) {
-      const table_meta *meta = v->level[level].tables[i];
-      bool kept = false;
-      for (uint32_t k = 0; have != NULL && k < LEVELS && !kept; k++) {
-        for (uint32_t n = 0; n < have->level[k].count && !kept; n++) {
-          kept = have->level[k].tables[n]->number == meta->number && have->level[k].tables[n]->size == meta->size;
-        }
+  for (int copying = 0; copying < 2; copying++) {
+    for (uint32_t level = 0; level < LEVELS; level++) {
+      for (uint32_t i = 0; i < v->level[level].count; i++) {
+        const table_meta *meta = v->level[level].tables[i];
+        const table_meta *old = backup_find(have, meta->number);
+        if ((old == NULL) != (copying == 1)) continue;
+        if (old != NULL && old->size != meta->size) return backup_other_history(c);
+        TRY(old != NULL ? backup_keep_table(c, meta) : backup_copy_table(c, meta));
+        report->files_kept += old != NULL;
+        report->files_copied += old == NULL;
+        report->bytes_copied += old == NULL ? meta->size : 0;
       }
-      if (kept) {
-        report->files_kept++;
-        TRY(backup_keep_table(c, meta));
-        continue;
-      }
-      TRY(backup_copy_table(c, meta));
-      report->files_copied++;
-      report->bytes_copied += meta->size;
     }
   }
   return VARVE_OK;

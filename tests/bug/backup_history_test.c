@@ -106,10 +106,24 @@ static void a_later_state_is_not_taken_back(void **state) {
   TEST_OK(varve_close(b));
 }
 
+static void another_history_of_another_size(void **state) {
+  const history *h = *state;
+  varve_db *a, *b;
+  history_fork(h, &a, &b);
+  TEST_OK(bed_put(a, 1, 2, 100));
+  TEST_OK(bed_put(b, 1, 3, 500));
+  TEST_OK(varve_backup(a, h->target, NULL, NULL, NULL));
+  history_refuse(h, b, "another history");
+  history_check(h, 1, 2, 100);
+  TEST_OK(varve_close(a));
+  TEST_OK(varve_close(b));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(another_history_is_refused, history_setup, history_teardown),
       cmocka_unit_test_setup_teardown(a_later_state_is_not_taken_back, history_setup, history_teardown),
+      cmocka_unit_test_setup_teardown(another_history_of_another_size, history_setup, history_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
