@@ -12,14 +12,17 @@
 #define VFS_NUMBER_MAX ((UINT64_C(1) << 56) - 1)
 
 static const char vfs_super_name[] = "SUPER";
+static const char vfs_single_name[] = "SINGLE"; /* for messages: the file has the name that the user gave */
 static const char *const vfs_suffixes[FILE_KINDS] = {"", ".man", ".wal", ".sst"};
 
 INTERNAL size_t file_name_format(char name[FILE_NAME_SIZE_MAX], file_kind kind, uint64_t number) {
-  ASSERT((unsigned)kind < FILE_KINDS);
-  if (kind == FILE_SUPER) {
+  ASSERT((unsigned)kind <= FILE_SINGLE);
+  if (kind == FILE_SUPER || kind == FILE_SINGLE) {
     ASSERT(number == 0);
-    memcpy(name, vfs_super_name, sizeof(vfs_super_name));
-    return sizeof(vfs_super_name) - 1;
+    const char *fixed = kind == FILE_SUPER ? vfs_super_name : vfs_single_name;
+    size_t size = strlen(fixed);
+    memcpy(name, fixed, size + 1);
+    return size;
   }
   ASSERT(number >= 1 && number <= VFS_NUMBER_MAX);
   int length = snprintf(name, FILE_NAME_SIZE_MAX, "%" PRIu64 "%s", number, vfs_suffixes[kind]);

@@ -28,7 +28,14 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 
-typedef enum file_kind { FILE_SUPER = 0, FILE_MANIFEST = 1, FILE_WAL = 2, FILE_SST = 3, FILE_KINDS = 4 } file_kind;
+typedef enum file_kind {
+  FILE_SUPER = 0,
+  FILE_MANIFEST = 1,
+  FILE_WAL = 2,
+  FILE_SST = 3,
+  FILE_KINDS = 4,
+  FILE_SINGLE = FILE_KINDS /* number 0: the one file of a place below vfs_single; list never visits it elsewhere */
+} file_kind;
 
 #define FILE_NAME_SIZE_MAX 32u /* with the NUL */
 
@@ -169,5 +176,12 @@ INTERNAL int vfs_posix_open(allocator *alloc, const char *path, uint32_t flags, 
 INTERNAL int vfs_wasi_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
 /* The storage of the JavaScript host: one wasm import for each slot of vfs_ops (see vfs_host.c). */
 INTERNAL int vfs_host_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
+
+/* A database in one file (docs/FORMAT.md, "One file"): the files of the four kinds live in extents of the FILE_SINGLE
+ * of `base`, which supplies that file and the lock and nothing else. `base` is owned from here on: closed with the new
+ * vfs, and also when this fails. `flags` as VFS_PLACE_*: MISSING when there is no file and CREATE was not asked for,
+ * NOT_DATABASE for a file of something else, CORRUPT, NEWER_FORMAT. The file is made, read and checked under the lock:
+ * in the first `lock` that succeeds. The traits say what the base can do for it. */
+INTERNAL int vfs_single_open(allocator *alloc, vfs *base, uint32_t flags, vfs **fs);
 
 #endif
