@@ -10,7 +10,8 @@ find_library(VARVE_XXHASH_LIBRARY xxhash)
 file(GLOB_RECURSE varve_test_files CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/tests/unit/*_test.c ${PROJECT_SOURCE_DIR}/tests/contract/*_test.c
   ${PROJECT_SOURCE_DIR}/tests/model/*_test.c ${PROJECT_SOURCE_DIR}/tests/bug/*_test.c
-  ${PROJECT_SOURCE_DIR}/tests/golden/*_test.c ${PROJECT_SOURCE_DIR}/tests/crash/*_test.c)
+  ${PROJECT_SOURCE_DIR}/tests/golden/*_test.c ${PROJECT_SOURCE_DIR}/tests/crash/*_test.c
+  ${PROJECT_SOURCE_DIR}/tests/corruption/*_test.c)
 file(GLOB varve_support_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
 
 if(NOT VARVE_CMOCKA_INCLUDE OR NOT VARVE_CMOCKA_LIBRARY)

@@ -17,7 +17,7 @@ const LAYERS = ['base', 'env', 'lsm', 'txn', 'index', 'sql', 'api']
  */
 const looksInside = (path, layer) =>
   path.startsWith(`tests/unit/${layer}/`) ||
-  /^tests\/(unit\/api|bug|golden)\//.test(path) ||
+  /^tests\/(unit\/api|bug|golden|crash|corruption|fuzz)\//.test(path) ||
   path === 'tools/varve_dump.c'
 
 const FUNCTION_LINES = 70
