@@ -28,7 +28,10 @@ static int fault_check(vfs *fs, fault_op op, int kind, uint64_t number) {
   if (rule->kind != FAULT_ANY_KIND && kind >= 0 && kind != rule->kind) return VARVE_OK;
   uint64_t call = atomic_fetch_add(&f->matched, 1) + 1;
   if (call < rule->nth || (call > rule->nth && !rule->and_later)) return VARVE_OK;
-  atomic_fetch_add(&f->failed, 1);
+  if (atomic_fetch_add(&f->failed, 1) == 0) {
+    f->failed_op = op;
+    f->failed_kind = kind;
+  }
   return status_fail(rule->status, "%s: injected failure of %s",
                      kind < 0 ? fs->location : file_name((file_kind)kind, number), fault_names[op]);
 }
@@ -51,6 +54,7 @@ static int fault_open(vfs *fs, file_kind kind, uint64_t number, uint32_t flags, 
   }
   self->base = (vfs_file){&fault_ops, fs, number, kind};
   *file = &self->base;
+  atomic_fetch_add(&fault_of(fs)->files_open, 1);
   return rc;
 }
 
@@ -58,6 +62,7 @@ static int fault_close(vfs_file *file) {
   fault_file *self = fault_file_of(file);
   int rc = vfs_close(self->inner);
   ALSO(fault_check_file(file, FAULT_CLOSE));
+  atomic_fetch_sub(&fault_of(file->fs)->files_open, 1);
   MEM_DELETE(file->fs->alloc, self);
   return rc;
 }
@@ -104,12 +109,15 @@ static int fault_map(vfs_file *file, size_t size, bool writable, void **data) {
   if ((file->fs->traits & (writable ? VFS_MAP_WRITE : VFS_MAP_READ)) == 0) {
     return status_fail(VARVE_UNSUPPORTED, "%s cannot be mapped", file_name(file->kind, file->number));
   }
-  return vfs_map(fault_file_of(file)->inner, size, writable, data);
+  TRY(vfs_map(fault_file_of(file)->inner, size, writable, data));
+  atomic_fetch_add(&fault_of(file->fs)->maps_open, 1);
+  return VARVE_OK;
 }
 
 static int fault_unmap(vfs_file *file, void *data, size_t size) {
   int rc = vfs_unmap(fault_file_of(file)->inner, data, size);
   ALSO(fault_check_file(file, FAULT_UNMAP));
+  atomic_fetch_sub(&fault_of(file->fs)->maps_open, 1);
   return rc;
 }
 
@@ -130,12 +138,15 @@ static int fault_list(vfs *fs, vfs_visit visit, void *context) {
 
 static int fault_lock(vfs *fs, uint32_t wait_ms) {
   TRY(fault_check(fs, FAULT_LOCK, FAULT_ANY_KIND, 0));
-  return vfs_lock(fault_of(fs)->inner, wait_ms);
+  TRY(vfs_lock(fault_of(fs)->inner, wait_ms));
+  atomic_fetch_add(&fault_of(fs)->locks_held, 1);
+  return VARVE_OK;
 }
 
 static int fault_unlock(vfs *fs) {
   int rc = vfs_unlock(fault_of(fs)->inner);
   ALSO(fault_check(fs, FAULT_UNLOCK, FAULT_ANY_KIND, 0));
+  atomic_fetch_sub(&fault_of(fs)->locks_held, 1);
   return rc;
 }
 

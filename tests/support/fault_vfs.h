@@ -53,7 +53,10 @@ typedef struct fault_vfs {
   fault_rule rule;
   atomic_uint_fast64_t matched; /* calls that fit the rule; set to 0 with a new rule by fault_vfs_arm */
   atomic_uint_fast64_t failed;
+  fault_op failed_op; /* of the first one that failed */
+  int failed_kind;
   atomic_uint_fast64_t calls[FAULT_OPS];
+  atomic_int files_open, maps_open, locks_held; /* now; each must be 0 when the database is closed */
   /* Called before each call takes effect, also one that will fail. */
   void (*before)(void *context, fault_op op, file_kind kind, uint64_t number);
   void *context;
