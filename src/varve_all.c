@@ -43,12 +43,14 @@
 #elif defined(__wasi__)
 #include "env/sync_none.c"
 #include "env/vfs_fd.c"
+#include "env/vfs_fd_path.c"
 #include "env/vfs_fd_place.c"
 #include "env/vfs_wasi.c"
 #include "env/env_wasi.c"
 #else
 #include "env/sync_pthread.c"
 #include "env/vfs_fd.c"
+#include "env/vfs_fd_path.c"
 #include "env/vfs_fd_place.c"
 #include "env/vfs_posix.c"
 #include "env/vfs_posix_lock.c"

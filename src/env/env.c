@@ -3,11 +3,23 @@
  */
 #include "env/env.h"
 
+/* A place that is one file is the base of many. */
+static int env_place(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
+  vfs *base;
+  TRY(env_target_place(alloc, path, flags, &base));
+  if ((base->traits & VFS_ONE_FILE) == 0) {
+    *fs = base;
+    return VARVE_OK;
+  }
+  (void)vfs_close_fs(base);
+  return status_fail(VARVE_NOT_DATABASE, "%s is not a directory, and so not a database; give another path", path);
+}
+
 INTERNAL int env_open(allocator *alloc, const char *path, uint32_t flags, env **out) {
   *out = NULL;
   env *e = MEM_NEW(alloc, env);
   if (e == NULL) return mem_fail(sizeof *e, "the environment");
-  int rc = strcmp(path, ":memory:") == 0 ? vfs_mem_open(alloc, &e->fs) : env_target_place(alloc, path, flags, &e->fs);
+  int rc = strcmp(path, ":memory:") == 0 ? vfs_mem_open(alloc, &e->fs) : env_place(alloc, path, flags, &e->fs);
   if (rc < 0) {
     MEM_DELETE(alloc, e);
     return rc;

@@ -68,7 +68,8 @@ INTERNAL int vfs_read_exact(vfs_file *file, uint64_t offset, void *data, size_t 
   return status_fail(VARVE_CORRUPT,
                      "%s is cut short: %zu bytes were expected at offset %" PRIu64
                      " and %zu are there; restore %s from a backup",
-                     file_name(file->kind, file->number), size, offset, got, file->fs->location);
+                     file->kind == FILE_SINGLE ? file->fs->location : file_name(file->kind, file->number), size, offset,
+                     got, file->fs->location);
 }
 
 #undef VFS_NUMBER_MAX

@@ -40,10 +40,11 @@ typedef enum file_kind {
 #define FILE_NAME_SIZE_MAX 32u /* with the NUL */
 
 /* Powers beyond the contract. */
-#define VFS_MAP_READ  1u /* map of sealed files works and is cheap */
-#define VFS_MAP_WRITE 2u /* map of a preallocated WAL works: stores to it survive the death of the process */
-#define VFS_THREADS   4u /* may be called from many threads */
-#define VFS_READ_ONLY 8u /* opened for reading: every changing call fails with READONLY */
+#define VFS_MAP_READ  1u  /* map of sealed files works and is cheap */
+#define VFS_MAP_WRITE 2u  /* map of a preallocated WAL works: stores to it survive the death of the process */
+#define VFS_THREADS   4u  /* may be called from many threads */
+#define VFS_READ_ONLY 8u  /* opened for reading: every changing call fails with READONLY */
+#define VFS_ONE_FILE  16u /* the place is one file, FILE_SINGLE, and holds no other kind: vfs_single goes on top */
 
 #define VFS_CREATE 1u /* open: create the file, empty; it must not exist (EXISTS) */
 #define VFS_WRITE  2u /* open: for writing as well (implied by VFS_CREATE) */
@@ -170,8 +171,9 @@ static inline int vfs_close_fs(vfs *fs) {
  * everything. Maps for reading and writing. */
 INTERNAL int vfs_mem_open(allocator *alloc, vfs **fs);
 
-/* A directory of the operating system. MISSING when there is none and CREATE was not asked for; NOT_DATABASE when the
- * path is no directory. */
+/* A place of the operating system. A path that names a regular file, or that ends in ".varve" and names nothing, is one
+ * file (VFS_ONE_FILE), which may be missing as yet when CREATE was asked for; any other path is a directory. MISSING
+ * when there is nothing and CREATE was not asked for; NOT_DATABASE when the path is neither file nor directory. */
 INTERNAL int vfs_posix_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
 INTERNAL int vfs_wasi_open(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
 /* The storage of the JavaScript host: one wasm import for each slot of vfs_ops (see vfs_host.c). */

@@ -81,28 +81,47 @@ INTERNAL const char *fd_remedy(int error, bool changing) {
   }
 }
 
+/* ---- names ---- */
+
+INTERNAL const char *fd_file_name(const vfs *fs, file_kind kind, uint64_t number) {
+  const fd_place *place = CONTAINER_OF(fs, const fd_place, base);
+  ASSERT((kind == FILE_SINGLE) == (place->name != NULL));
+  return place->name != NULL ? place->name : file_name(kind, number);
+}
+
+INTERNAL const char *fd_spot_join(const vfs *fs) {
+  return (fs->traits & VFS_ONE_FILE) != 0 ? "" : "/";
+}
+
+/* Names beside the one file begin with its own, which the location ends with. */
+INTERNAL const char *fd_spot_end(const vfs *fs, const char *name) {
+  const fd_place *place = CONTAINER_OF(fs, const fd_place, base);
+  size_t size = place->name == NULL ? 0 : strlen(place->name);
+  return size > 0 && strncmp(name, place->name, size) == 0 ? name + size : name;
+}
+
 INTERNAL int fd_fail(const vfs *fs, const char *name, const char *what, int error, bool changing) {
-  return status_fail(fd_status(error, changing), "%s/%s: cannot %s: %s; %s", fs->location, name, what, strerror(error),
-                     fd_remedy(error, changing));
+  return status_fail(fd_status(error, changing), FD_SPOT ": cannot %s: %s; %s", FD_SPOT_OF(fs, name), what,
+                     strerror(error), fd_remedy(error, changing));
 }
 
 INTERNAL int fd_file_fail(const vfs_file *file, const char *what, uint64_t size, uint64_t offset, int error,
                           bool changing) {
-  return status_fail(fd_status(error, changing), "%s/%s: cannot %s %" PRIu64 " bytes at offset %" PRIu64 ": %s; %s",
-                     file->fs->location, file_name(file->kind, file->number), what, size, offset, strerror(error),
-                     fd_remedy(error, changing));
+  return status_fail(fd_status(error, changing), FD_SPOT ": cannot %s %" PRIu64 " bytes at offset %" PRIu64 ": %s; %s",
+                     FD_SPOT_OF(file->fs, fd_file_name(file->fs, file->kind, file->number)), what, size, offset,
+                     strerror(error), fd_remedy(error, changing));
 }
 
 INTERNAL int fd_place_writable(const vfs *fs, const char *name) {
   if (LIKELY((fs->traits & VFS_READ_ONLY) == 0)) return VARVE_OK;
-  return status_fail(VARVE_READONLY, "%s/%s: the database is open for reading only", fs->location, name);
+  return status_fail(VARVE_READONLY, FD_SPOT ": the database is open for reading only", FD_SPOT_OF(fs, name));
 }
 
 INTERNAL int fd_file_writable(const fd_file *file) {
   if (LIKELY(file->writable)) return VARVE_OK;
   const vfs_file *base = &file->base;
-  return status_fail(VARVE_READONLY, "%s/%s is open for reading only", base->fs->location,
-                     file_name(base->kind, base->number));
+  return status_fail(VARVE_READONLY, FD_SPOT " is open for reading only",
+                     FD_SPOT_OF(base->fs, fd_file_name(base->fs, base->kind, base->number)));
 }
 
 /* ---- bytes ---- */
@@ -193,8 +212,8 @@ INTERNAL int fd_truncate(vfs_file *file, uint64_t size) {
   TRY(fd_file_writable(self));
   TRY(fd_size(file, &now));
   if (size > now) {
-    return status_fail(VARVE_INVALID, "%s/%s has %" PRIu64 " bytes and cannot be cut to %" PRIu64, file->fs->location,
-                       file_name(file->kind, file->number), now, size);
+    return status_fail(VARVE_INVALID, FD_SPOT " has %" PRIu64 " bytes and cannot be cut to %" PRIu64,
+                       FD_SPOT_OF(file->fs, fd_file_name(file->fs, file->kind, file->number)), now, size);
   }
   int error = fd_set_size(self->fd, size);
   return error == 0 ? VARVE_OK : fd_file_fail(file, "cut off", now - size, size, error, true);
@@ -204,14 +223,14 @@ INTERNAL int fd_size(vfs_file *file, uint64_t *size) {
   struct stat info;
   *size = 0;
   if (fstat(fd_file_of(file)->fd, &info) != 0) {
-    return fd_fail(file->fs, file_name(file->kind, file->number), "find the size", errno, false);
+    return fd_fail(file->fs, fd_file_name(file->fs, file->kind, file->number), "find the size", errno, false);
   }
   *size = (uint64_t)info.st_size;
   return VARVE_OK;
 }
 
 INTERNAL int fd_sync(vfs_file *file) {
-  const char *name = file_name(file->kind, file->number);
+  const char *name = fd_file_name(file->fs, file->kind, file->number);
   TRY(fd_place_writable(file->fs, name));
   if (fd_os_sync(fd_file_of(file)->fd) == 0) return VARVE_OK;
   return fd_fail(file->fs, name, "make the bytes durable", errno, true);
@@ -220,22 +239,28 @@ INTERNAL int fd_sync(vfs_file *file) {
 /* ---- files ---- */
 
 INTERNAL int fd_open(vfs *fs, file_kind kind, uint64_t number, uint32_t flags, vfs_file **file) {
-  char name[FILE_NAME_SIZE_MAX];
+  fd_place *place = fd_place_of(fs);
+  const char *name = fd_file_name(fs, kind, number);
   struct stat info;
   int rc = VARVE_OK;
   bool create = (flags & VFS_CREATE) != 0, writable = create || (flags & VFS_WRITE) != 0;
   int os_flags = writable ? O_RDWR : O_RDONLY;
   *file = NULL;
-  file_name_format(name, kind, number);
   if (writable) TRY(fd_place_writable(fs, name));
   fd_file *self = MEM_NEW(fs->alloc, fd_file);
   if (self == NULL) return mem_fail(sizeof(*self), name);
-  self->fd = fd_os_open(fd_place_of(fs)->dir, name, create ? os_flags | O_CREAT | O_EXCL : os_flags, 0600);
+  self->fd = fd_os_open(place->dir, name, create ? os_flags | O_CREAT | O_EXCL : os_flags, 0600);
   if (self->fd < 0) STEP(fd_fail(fs, name, create ? "create it" : "open it", errno, writable));
   if (fstat(self->fd, &info) != 0) STEP(fd_fail(fs, name, "open it", errno, false));
   if (!S_ISREG(info.st_mode)) {
-    STEP(status_fail(VARVE_IO, "%s/%s is not a regular file; move it away", fs->location, name));
+    STEP(status_fail(VARVE_IO, FD_SPOT " is not a regular file; move it away", FD_SPOT_OF(fs, name)));
   }
+  if (place->name != NULL && !create && place->held && place->file_known &&
+      (info.st_dev != place->file_dev || info.st_ino != place->file_ino)) {
+    STEP(status_fail(VARVE_IO, "%s was replaced by another file just now; open it again", fs->location));
+  }
+  if (place->name != NULL && create) STEP(fd_place_identify(place, self->fd));
+  if (place->name != NULL && place->held) STEP(fd_os_hold(place, self->fd, writable));
   self->base.ops = fs->ops;
   self->base.fs = fs;
   self->base.kind = kind;
@@ -254,7 +279,7 @@ out:
 INTERNAL int fd_close(vfs_file *file) {
   fd_file *self = fd_file_of(file);
   vfs *fs = file->fs;
-  const char *name = file_name(file->kind, file->number);
+  const char *name = fd_file_name(fs, file->kind, file->number);
   int rc = VARVE_OK;
   while (self->maps != NULL) {
     fd_map *map = self->maps;

@@ -1,6 +1,6 @@
 /* vfs_fd.h: files by descriptor, for the vfs of POSIX systems and of WASI. Only src/env includes it.
  *
- * vfs_fd.c and vfs_fd_place.c hold what is the same in both; the fd_os_* functions are what differs, and each of
+ * vfs_fd.c, vfs_fd_path.c and vfs_fd_place.c hold what is the same in both; the fd_os_* functions are what differs, and each of
  * vfs_posix.c and vfs_wasi.c defines them all. A build has one of the two.
  */
 #ifndef VARVE_VFS_FD_H
@@ -25,18 +25,28 @@ typedef struct fd_file {
   fd_map *maps;
 } fd_file;
 
+/* A directory, or one file in a directory (VFS_ONE_FILE). */
 typedef struct fd_place {
   vfs base;
-  int dir;
+  int dir;          /* the directory, or the one that the file is in */
   bool sync_parent; /* the directory may be new: its name has to be made durable in its parent as well */
   bool held;        /* the lock is ours */
   int lock_fd;      /* LOCK, or -1 */
+  int file_fd;      /* the one file, while the kernel's lock on it is ours; else -1 */
   dev_t dev;        /* the directory's identity: how two paths to it are told to be one */
   ino_t ino;
+  bool file_known; /* the one file was there when it was last looked for, with this identity */
+  dev_t file_dev;
+  ino_t file_ino;
   pid_t owner; /* the process that took the lock: a forked child does not own it */
   struct fd_place *next_held;
   size_t location_size;
   char *location;
+  const char *name; /* the one file's name, the end of `location`; NULL when the place is a directory */
+  const char *lock_name;
+  const char *lock_node_name;
+  size_t lock_names_size;
+  char *lock_names; /* the two above of one file, or NULL */
 } fd_place;
 
 static inline fd_place *fd_place_of(vfs *fs) {
@@ -46,7 +56,24 @@ static inline fd_file *fd_file_of(vfs_file *file) {
   return CONTAINER_OF(file, fd_file, base);
 }
 
+/* ---- vfs_fd_path.c ---- */
+
+#define FD_PATH_MAX 4096u /* with the NUL: paths that are followed, of databases in one file */
+
+/* Whether a database at `path` is one file: see vfs_posix_open. NOT_DATABASE when it can be neither. */
+INTERNAL int fd_path_choose(const char *path, bool *one_file);
+/* `path` with the symbolic links of its last component followed: the path itself when that is no link. */
+INTERNAL int fd_path_follow(const char *path, char followed[FD_PATH_MAX]);
+
 /* ---- vfs_fd.c and vfs_fd_place.c ---- */
+
+/* A file's name in messages and in its directory: file_name's, but for the one file, which the user named. */
+INTERNAL const char *fd_file_name(const vfs *fs, file_kind kind, uint64_t number);
+/* The path of a name in the place, for messages: three strings, one after the other. */
+#define FD_SPOT               "%s%s%s"
+#define FD_SPOT_OF(fs, name_) (fs)->location, fd_spot_join(fs), fd_spot_end(fs, name_)
+INTERNAL const char *fd_spot_join(const vfs *fs);
+INTERNAL const char *fd_spot_end(const vfs *fs, const char *name);
 
 /* The status that `error` (errno) stands for while reading, or while changing something. */
 INTERNAL int fd_status(int error, bool changing);
@@ -61,11 +88,13 @@ INTERNAL int fd_file_fail(const vfs_file *file, const char *what, uint64_t size,
 INTERNAL int fd_place_writable(const vfs *fs, const char *name);
 INTERNAL int fd_file_writable(const fd_file *file);
 
-/* Opens the directory `path` and makes a place of it; see VFS_PLACE_*. */
+/* Opens the directory, or the one file, `path` and makes a place of it; see VFS_PLACE_* and vfs_posix_open. */
 INTERNAL int fd_place_open(allocator *alloc, const char *path, uint32_t flags, const vfs_ops *ops, uint32_t traits,
                            fd_place **place);
-/* Marks the directory as held by this process; false when it is held already, by this vfs or another one. */
+/* Marks the place as held by this process; false when it is held already, by this vfs or another one. */
 INTERNAL bool fd_place_claim(fd_place *place, pid_t self);
+/* Takes down the identity of the one file `fd`, which was just made or opened. */
+INTERNAL int fd_place_identify(fd_place *place, int fd);
 INTERNAL void fd_place_release(fd_place *place);
 
 /* The slots of vfs_ops that need nothing else. */
@@ -93,6 +122,9 @@ INTERNAL int fd_os_reserve(int fd, uint64_t offset, uint64_t size);
 INTERNAL int fd_os_sync(int fd);
 /* Takes away a mapping. 0, or -1 and errno. */
 INTERNAL int fd_os_unmap(void *data, size_t size);
+/* Takes the kernel's lock on the one file of a place that is held, where the kernel has such locks, and keeps it until
+ * the place is given back. `fd` is a descriptor of it, and stays the caller's. LOCKED. */
+INTERNAL int fd_os_hold(fd_place *place, int fd, bool writable);
 
 /* ---- vfs_posix_lock.c ---- */
 

@@ -1,4 +1,4 @@
-/* vfs_posix.c: a directory of a POSIX system. The files are vfs_fd.c's, the lock is vfs_posix_lock.c's; here is what
+/* vfs_posix.c: a directory, or one file, of a POSIX system. The files are vfs_fd.c's, the lock is vfs_posix_lock.c's; here is what
  * else the system gives: mappings, reserved space, the strongest sync, descriptors above 2.
  *
  * Invariants
@@ -120,14 +120,14 @@ static int posix_map(vfs_file *file, size_t size, bool writable, void **data) {
   *data = NULL;
   if (writable) TRY(fd_file_writable(self));
   if (writable && (file->fs->traits & VFS_MAP_WRITE) == 0) {
-    return status_fail(VARVE_UNSUPPORTED, "%s/%s: this file system cannot be mapped for writing", file->fs->location,
-                       file_name(file->kind, file->number));
+    return status_fail(VARVE_UNSUPPORTED, FD_SPOT ": this file system cannot be mapped for writing",
+                       FD_SPOT_OF(file->fs, fd_file_name(file->fs, file->kind, file->number)));
   }
   TRY(fd_size(file, &now));
   if (size > now) { /* touching what lies behind the end would be SIGBUS */
-    return status_fail(VARVE_CORRUPT,
-                       "%s is cut short: it has %llu bytes and %zu are to be mapped; restore %s from a backup",
-                       file_name(file->kind, file->number), (unsigned long long)now, size, file->fs->location);
+    return status_fail(
+        VARVE_CORRUPT, "%s is cut short: it has %llu bytes and %zu are to be mapped; restore %s from a backup",
+        fd_file_name(file->fs, file->kind, file->number), (unsigned long long)now, size, file->fs->location);
   }
   fd_map *map = MEM_NEW(alloc, fd_map);
   if (map == NULL) return mem_fail(sizeof(*map), "a mapping");

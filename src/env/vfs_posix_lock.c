@@ -1,4 +1,4 @@
-/* vfs_posix_lock.c: one owner of a directory at a time: between the threads of a process, between native processes, and
+/* vfs_posix_lock.c: one owner of a place at a time: between the threads of a process, between native processes, and
  * between native processes and Node, which cannot take a lock of the kernel.
  *
  * Native processes exclude each other by a lock of the kernel on the file LOCK (open file description lock, write,
@@ -28,6 +28,14 @@
  *
  * When both collide the native one backs off in its step 3, and Node finds LOCK empty within its 50 ms.
  *
+ * One file, app.varve, has app.varve-lock and app.varve-lock.node beside it in the places of LOCK and LOCK.node, with
+ * this difference: a native holder removes app.varve-lock at the end, so that a database that nobody has open is one
+ * file. So whoever got the kernel's lock on app.varve-lock looks whether that is still the file of this name, and
+ * begins again when it is not. And a native process takes the kernel's lock on app.varve itself as well, where locks
+ * belong to open files (OFD locks; closing another descriptor drops those of the other kind): it is the lock that other
+ * paths to the file meet, hard links and a name that changed while the file was open. Node has no such lock: a hard
+ * link opened natively and the file opened in Node do not see each other, nor do two processes of Node.
+ *
  * A read-only place whose directory or LOCK cannot be written takes a shared lock on the LOCK that is there, publishes
  * nothing, and goes on without a lock when there is none: nobody could own such a directory for writing.
  *
@@ -51,15 +59,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOCK_LINE_SIZE_MAX 64u
 #define LOCK_PATH_SIZE_MAX 64u
-#define LOCK_NAME          "LOCK"
-#define LOCK_NODE_NAME     "LOCK.node"
 #define LOCK_EMPTY_WAIT_MS 20u
 #define LOCK_PAUSE_MAX_MS  50u
+#define LOCK_TRIES_MAX     16
 
 #if defined(F_OFD_SETLK)
 #define LOCK_COMMAND F_OFD_SETLK
@@ -190,15 +198,15 @@ static int lock_open_file(fd_place *self, int *fd, bool *shared) {
   const vfs *fs = &self->base;
   bool read_only = (fs->traits & VFS_READ_ONLY) != 0;
   *shared = false;
-  *fd = fd_os_open(self->dir, LOCK_NAME, O_RDWR | O_CREAT, 0600);
+  *fd = fd_os_open(self->dir, self->lock_name, O_RDWR | O_CREAT, 0600);
   if (*fd >= 0) return VARVE_OK;
   int error = errno;
   bool denied = error == EACCES || error == EPERM || error == EROFS;
-  if (!read_only || !denied) return fd_fail(fs, LOCK_NAME, "open it", error, true);
-  *fd = fd_os_open(self->dir, LOCK_NAME, O_RDONLY, 0);
+  if (!read_only || !denied) return fd_fail(fs, self->lock_name, "open it", error, true);
+  *fd = fd_os_open(self->dir, self->lock_name, O_RDONLY, 0);
   *shared = *fd >= 0;
   if (*fd >= 0 || errno == ENOENT || errno == EACCES || errno == EPERM) return VARVE_OK;
-  return fd_fail(fs, LOCK_NAME, "open it", errno, false);
+  return fd_fail(fs, self->lock_name, "open it", errno, false);
 }
 
 /* ---- LOCK.node ---- */
@@ -209,9 +217,9 @@ static int lock_check_node(fd_place *self, uint64_t *holder) {
   lock_claim claim = {0, 0, 0};
   *holder = 0;
   for (uint32_t waited = 0;; waited++) {
-    int fd = fd_os_open(self->dir, LOCK_NODE_NAME, O_RDONLY, 0);
+    int fd = fd_os_open(self->dir, self->lock_node_name, O_RDONLY, 0);
     if (fd < 0 && errno == ENOENT) return VARVE_OK;
-    if (fd < 0) return fd_fail(fs, LOCK_NODE_NAME, "read it", errno, false);
+    if (fd < 0) return fd_fail(fs, self->lock_node_name, "read it", errno, false);
     claim = lock_read_claim(fd);
     close(fd);
     if (claim.pid != 0 || waited == LOCK_EMPTY_WAIT_MS) break;
@@ -221,12 +229,93 @@ static int lock_check_node(fd_place *self, uint64_t *holder) {
     *holder = claim.pid;
     return VARVE_OK;
   }
-  if (unlinkat(self->dir, LOCK_NODE_NAME, 0) == 0 || errno == ENOENT) return VARVE_OK;
+  if (unlinkat(self->dir, self->lock_node_name, 0) == 0 || errno == ENOENT) return VARVE_OK;
   if ((fs->traits & VFS_READ_ONLY) != 0) return VARVE_OK; /* it is dead all the same */
-  return fd_fail(fs, LOCK_NODE_NAME, "remove what a dead process left", errno, true);
+  return fd_fail(fs, self->lock_node_name, "remove what a dead process left", errno, true);
 }
 
 /* ---- taking and giving back ---- */
+
+/* Whether the lock file still has its name: the holder before us may have removed it. A directory's LOCK stays. */
+static bool lock_is_named(const fd_place *self, int fd) {
+  struct stat ours, named;
+  if (self->name == NULL) return true;
+  if (fstat(fd, &ours) != 0 || fstatat(self->dir, self->lock_name, &named, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Opens the lock file and takes the kernel's lock on it; see lock_open_file. */
+static int lock_take_file(fd_place *self, int *fd, bool *shared) {
+  const vfs *fs = &self->base;
+  for (int tries = 0;; tries++) {
+    int rc = VARVE_OK;
+    TRY(lock_open_file(self, fd, shared));
+    if (*fd < 0) return VARVE_OK;
+    int error = lock_take_kernel(*fd, *shared);
+    if (error == 0 && lock_is_named(self, *fd)) return VARVE_OK;
+    if (error == EAGAIN || error == EACCES) {
+      rc = lock_held_by(fs, lock_read_claim(*fd).pid, "");
+    } else if (error != 0) {
+      rc = fd_fail(fs, self->lock_name, "lock it", error, false);
+    } else if (tries == LOCK_TRIES_MAX) {
+      rc = lock_held_by(fs, 0, "");
+    }
+    close(*fd);
+    *fd = -1;
+    if (rc < 0) return rc;
+  }
+}
+
+#if defined(F_OFD_SETLK)
+
+INTERNAL int fd_os_hold(fd_place *place, int fd, bool writable) {
+  ASSERT(place->name != NULL && place->held);
+  if (place->file_fd >= 0) return VARVE_OK;
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1); /* one open file with `fd`, and so one lock */
+  if (own < 0) return fd_fail(&place->base, place->name, "lock it", errno, false);
+  int error = lock_take_kernel(own, !writable);
+  place->file_fd = own; /* where the file system has no locks, the lock file has to do */
+  if (error != EAGAIN && error != EACCES) return VARVE_OK;
+  close(own);
+  place->file_fd = -1;
+  return status_fail(VARVE_LOCKED,
+                     "database %s is open in another process, by another path to the file; close it there, or open "
+                     "with lock_wait_ms",
+                     place->base.location);
+}
+
+/* The lock on the file itself, if there is one yet. */
+static int lock_take_itself(fd_place *self) {
+  bool writable = (self->base.traits & VFS_READ_ONLY) == 0;
+  if (self->name == NULL) return VARVE_OK;
+  int fd = fd_os_open(self->dir, self->name, writable ? O_RDWR : O_RDONLY, 0);
+  if (fd < 0) return errno == ENOENT ? VARVE_OK : fd_fail(&self->base, self->name, "open it", errno, writable);
+  int rc = fd_os_hold(self, fd, writable);
+  close(fd);
+  return rc;
+}
+
+#else
+
+INTERNAL int fd_os_hold(fd_place *place, int fd, bool writable) {
+  (void)writable; /* a lock of the process is gone with the first descriptor that is closed */
+  ASSERT(place->name != NULL && fd >= 0);
+  return VARVE_OK;
+}
+
+static int lock_take_itself(fd_place *self) {
+  ASSERT(self->file_fd < 0);
+  return VARVE_OK;
+}
+
+#endif
+
+/* Takes the claim away, and the lock file of one file with it. An errno value. */
+static int lock_withdraw(const fd_place *self, int fd) {
+  int error = ftruncate(fd, 0) == 0 ? 0 : errno;
+  if (self->name != NULL && lock_is_named(self, fd) && unlinkat(self->dir, self->lock_name, 0) == 0) return 0;
+  return error;
+}
 
 /* One attempt; the registry has the place already. */
 static int lock_attempt(fd_place *self) {
@@ -234,26 +323,21 @@ static int lock_attempt(fd_place *self) {
   bool shared = false, published = false;
   uint64_t node = 0;
   int fd = -1, rc = VARVE_OK;
-  ASSERT(self->held && self->lock_fd < 0);
-  TRY(lock_open_file(self, &fd, &shared));
-  if (fd >= 0) {
-    int error = lock_take_kernel(fd, shared);
-    if (error == EAGAIN || error == EACCES) STEP(lock_held_by(fs, lock_read_claim(fd).pid, ""));
-    if (error != 0) STEP(fd_fail(fs, LOCK_NAME, "lock it", error, false));
-  }
+  ASSERT(self->held && self->lock_fd < 0 && self->file_fd < 0);
+  TRY(lock_take_file(self, &fd, &shared));
   if (fd >= 0 && !shared) {
     int error = lock_publish(fd);
     published = true;                                   /* in part, perhaps */
     bool read_only = (fs->traits & VFS_READ_ONLY) != 0; /* may read on a full disk: Node alone cannot see it then */
-    if (error != 0 && !read_only) STEP(fd_fail(fs, LOCK_NAME, "write the process's id", error, true));
+    if (error != 0 && !read_only) STEP(fd_fail(fs, self->lock_name, "write the process's id", error, true));
   }
   STEP(lock_check_node(self, &node));
   if (node != 0) STEP(lock_held_by(fs, node, " (Node.js)"));
+  STEP(lock_take_itself(self));
   self->lock_fd = fd;
 out:
   if (rc < 0 && fd >= 0) {
-    int withdrawn = published ? ftruncate(fd, 0) : 0;
-    (void)withdrawn; /* the first failure is the one to report */
+    if (published) (void)lock_withdraw(self, fd); /* the first failure is the one to report */
     close(fd);
   }
   return rc;
@@ -287,10 +371,13 @@ INTERNAL int posix_unlock(vfs *fs) {
   int fd = self->lock_fd;
   bool ours = self->owner == getpid();
   self->lock_fd = -1;
+  if (self->file_fd >= 0) close(self->file_fd);
+  self->file_fd = -1;
   if (fd >= 0) {
     int mode = fcntl(fd, F_GETFL);
     bool wrote = mode >= 0 && (mode & O_ACCMODE) == O_RDWR;
-    if (ours && wrote && ftruncate(fd, 0) != 0) ALSO(fd_fail(fs, LOCK_NAME, "clear it", errno, true));
+    int error = ours && wrote ? lock_withdraw(self, fd) : 0;
+    if (error != 0) ALSO(fd_fail(fs, self->lock_name, "clear it", error, true));
     close(fd); /* frees the kernel's lock with the last descriptor of this description */
   }
   fd_place_release(self);
@@ -299,8 +386,7 @@ INTERNAL int posix_unlock(vfs *fs) {
 
 #undef LOCK_LINE_SIZE_MAX
 #undef LOCK_PATH_SIZE_MAX
-#undef LOCK_NAME
-#undef LOCK_NODE_NAME
+#undef LOCK_TRIES_MAX
 #undef LOCK_EMPTY_WAIT_MS
 #undef LOCK_PAUSE_MAX_MS
 #undef LOCK_COMMAND

@@ -1,4 +1,4 @@
-/* vfs_wasi.c: a directory under a WASI host (preview 1), through wasi-libc's part of POSIX. The files are vfs_fd.c's.
+/* vfs_wasi.c: a directory, or one file, under a WASI host (preview 1), through wasi-libc's part of POSIX. The files are vfs_fd.c's.
  *
  * WASI has no locks, no processes and no mappings. A program cannot find out whether the writer of a claim in LOCK or
  * LOCK.node (see vfs_posix_lock.c) still lives, and one that is killed could not take a claim of its own away. So the
@@ -35,19 +35,25 @@ INTERNAL int fd_os_unmap(void *data, size_t size) {
   return -1;
 }
 
+INTERNAL int fd_os_hold(fd_place *place, int fd, bool writable) {
+  (void)writable; /* there are no locks to take */
+  ASSERT(place->name != NULL && fd >= 0);
+  return VARVE_OK;
+}
+
 static int wasi_map(vfs_file *file, size_t size, bool writable, void **data) {
   (void)size;
   (void)writable;
   *data = NULL;
-  return status_fail(VARVE_UNSUPPORTED, "%s/%s: files cannot be mapped under WASI", file->fs->location,
-                     file_name(file->kind, file->number));
+  return status_fail(VARVE_UNSUPPORTED, FD_SPOT ": files cannot be mapped under WASI",
+                     FD_SPOT_OF(file->fs, fd_file_name(file->fs, file->kind, file->number)));
 }
 
 static int wasi_unmap(vfs_file *file, void *data, size_t size) {
   (void)data;
   (void)size;
-  return status_fail(VARVE_UNSUPPORTED, "%s/%s: files cannot be mapped under WASI", file->fs->location,
-                     file_name(file->kind, file->number));
+  return status_fail(VARVE_UNSUPPORTED, FD_SPOT ": files cannot be mapped under WASI",
+                     FD_SPOT_OF(file->fs, fd_file_name(file->fs, file->kind, file->number)));
 }
 
 static int wasi_lock(vfs *fs, uint32_t wait_ms) {
