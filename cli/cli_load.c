@@ -79,7 +79,7 @@ static int load_row(loader *load, const char *where, uint64_t number, varve_slic
     if (failed) return failed;
     status = varve_batch_put(load->batch, load->keyspace, key, value);
   }
-  if (status == VARVE_KEY_EMPTY || status == VARVE_KEY_TOO_LARGE || status == VARVE_VALUE_TOO_LARGE) {
+  if (status == VARVE_KEY_TOO_LARGE || status == VARVE_VALUE_TOO_LARGE) {
     return load_bad_row(load, where, number, 0, varve_errmsg(load->cli->db));
   }
   if (status != VARVE_OK) return load_stopped(load, cli_db_failed(load->cli->db, status));

@@ -22,7 +22,7 @@
  * Threads: a database, a keyspace and a snapshot may be used from many threads at once; a batch and an
  * iterator belong to one thread at a time. Readers never wait for writers.
  *
- * Limits: a key has 1 to 65,536 bytes, a value 0 to 2^30 bytes (1 GiB), a batch up to 2^31 - 1 bytes in all
+ * Limits: a key has 0 to 65,536 bytes, a value 0 to 2^30 bytes (1 GiB), a batch up to 2^31 - 1 bytes in all
  * (in 32-bit hosts what memory allows). Keys are ordered as unsigned bytes; a key sorts before every longer key that
  * begins with it.
  */
@@ -60,7 +60,6 @@ extern "C" {
   X(CONFLICT, 4, "another transaction changed what this one read or wrote; run it again")      \
   X(NOMEM, -1, "out of memory")                                                                \
   X(INVALID, -2, "a call was made with an argument that it does not take")                     \
-  X(KEY_EMPTY, -3, "a key must have at least one byte")                                        \
   X(KEY_TOO_LARGE, -4, "a key may have at most 65,536 bytes")                                  \
   X(VALUE_TOO_LARGE, -5, "a value may have at most 1 GiB")                                     \
   X(NOT_DATABASE, -6, "the path holds something that is not a Varve database")                 \
@@ -200,7 +199,7 @@ typedef struct varve_read_options {
 } varve_read_options;
 
 /* Stores `value` under `key`, over what was there. `options` may be NULL. Key and value are copied.
- * Errors: KEY_EMPTY, KEY_TOO_LARGE, VALUE_TOO_LARGE, READONLY, FULL, IO, FAILED, NOMEM, CLOSED, INVALID. */
+ * Errors: KEY_TOO_LARGE, VALUE_TOO_LARGE, READONLY, FULL, IO, FAILED, NOMEM, CLOSED, INVALID. */
 VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const varve_write_options *options);
 
 /* Removes `key`. It is no error when there is none. Errors as varve_put. */
@@ -212,7 +211,7 @@ VARVE_API int varve_delete(varve_db *db, varve_slice key, const varve_write_opti
 VARVE_API int varve_delete_range(varve_db *db, varve_slice begin, varve_slice end, const varve_write_options *options);
 
 /* Finds the value of `key`: OK and *value, or NOTFOUND. On OK call varve_value_release when done with it.
- * Errors: CORRUPT (names file and offset), IO, KEY_EMPTY, KEY_TOO_LARGE, NOMEM, CLOSED, INVALID. */
+ * Errors: CORRUPT (names file and offset), IO, KEY_TOO_LARGE, NOMEM, CLOSED, INVALID. */
 VARVE_API int varve_get(varve_db *db, varve_slice key, const varve_read_options *options, varve_value *value);
 
 /* OK or NOTFOUND, without the value. Errors as varve_get. */
@@ -227,7 +226,7 @@ VARVE_API void varve_batch_destroy(varve_batch *batch); /* NULL is allowed */
 VARVE_API void varve_batch_clear(varve_batch *batch);   /* keeps its memory for the next use */
 
 /* Add one change. `keyspace` may be NULL (the default one). Key and value are copied.
- * Errors: KEY_EMPTY, KEY_TOO_LARGE, VALUE_TOO_LARGE, LIMIT (the batch is full), NOMEM, INVALID. */
+ * Errors: KEY_TOO_LARGE, VALUE_TOO_LARGE, LIMIT (the batch is full), NOMEM, INVALID. */
 VARVE_API int varve_batch_put(varve_batch *batch, varve_keyspace *keyspace, varve_slice key, varve_slice value);
 VARVE_API int varve_batch_delete(varve_batch *batch, varve_keyspace *keyspace, varve_slice key);
 VARVE_API int varve_batch_delete_range(varve_batch *batch, varve_keyspace *keyspace, varve_slice begin,
@@ -336,6 +335,47 @@ VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report
 /* Makes a new database at `target` (which must not exist or be empty) from the backup directory `backup`, verified
  * before it is published. */
 VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context);
+
+/* What could not be saved, or was damaged and could be made anew. All of it is borrowed for the time of the call. */
+typedef struct varve_repair_loss {
+  const char *file;      /* "7.sst"; empty when it is no one file's */
+  uint64_t offset, size; /* the bytes at fault; size 0 = not known, or none */
+  const char *reason;    /* what happened to them, as a part of a sentence */
+  bool harmless;         /* nothing is missing because of it */
+  /* What is missing lies between these keys, as far as their neighbours tell; an empty key says nothing. */
+  varve_slice after, before;
+  uint64_t after_keyspace, before_keyspace; /* the keyspaces' numbers; 0 is the default one */
+} varve_repair_loss;
+
+typedef struct varve_repair_options {
+  varve_progress progress; /* may be NULL */
+  void (*loss)(void *context, const varve_repair_loss *loss); /* may be NULL; called once for each */
+  void *context;           /* of both */
+  uint32_t lock_wait_ms;   /* how long to wait for another process to close either database. Default 0 */
+  uint64_t reserved[4];    /* zero */
+} varve_repair_options;
+
+typedef struct varve_repair_report {
+  uint64_t entries;                                  /* in the new database */
+  uint64_t tables, tables_damaged, tables_lost;      /* looked at; of them damaged; of those, nothing was saved of */
+  uint64_t logs, logs_damaged, logs_lost;            /* the same */
+  uint64_t blocks_lost, commits_lost_at, bytes_lost; /* places in tables; places in logs; bytes of both */
+  uint64_t files_ignored;                            /* leftovers that are no part of the database */
+  uint64_t keyspaces_renamed;                        /* their names were lost */
+  uint64_t losses;                                   /* calls of `loss` for what is missing: 0 = everything was saved */
+  uint64_t mended;                                   /* calls of `loss` for what was harmless */
+  bool list_lost; /* which files count was not known: entries that were deleted or overwritten may be back */
+} varve_repair_report;
+
+/* Makes a new database at `target` (which must not exist or be empty) of everything in the database at `source` whose
+ * checksum holds, and tells `options->loss` what could not be saved. The source may be damaged in any way, and not
+ * open any more; it is read under its lock and not changed. Where a newer value or a deletion is lost, an older value
+ * may be what is saved. The new database has a new id, is compacted, and was read back before it counts as one: after
+ * a failure there is none at `target`. OK means that it is there; report->losses says whether anything is missing.
+ * `options` and `report` may be NULL. Errors: MISSING (there is nothing at the source), EXISTS (the target is not
+ * empty), NOT_DATABASE, NEWER_FORMAT, LOCKED, IO, FULL, NOMEM, ABORTED, INVALID. */
+VARVE_API int varve_repair(const char *source, const char *target, const varve_repair_options *options,
+                           varve_repair_report *report);
 
 typedef struct varve_level_stats {
   uint64_t tables, bytes, entries, tombstones;

@@ -345,7 +345,6 @@ export type DatabaseErrorCode =
   | 'ERR_DB_CONFLICT'
   | 'ERR_DB_NOMEM'
   | 'ERR_DB_INVALID'
-  | 'ERR_DB_KEY_EMPTY'
   | 'ERR_DB_KEY_TOO_LARGE'
   | 'ERR_DB_VALUE_TOO_LARGE'
   | 'ERR_DB_NOT_DATABASE'

@@ -21,12 +21,11 @@ VARVE_API void varve_batch_clear(varve_batch *b) {
 }
 
 INTERNAL int api_check_key(slice key) {
-  if (UNLIKELY(key.size == 0)) return status_fail(VARVE_KEY_EMPTY, "a key must have at least one byte");
   if (UNLIKELY(key.size > VARVE_KEY_SIZE_MAX)) {
     return status_fail(VARVE_KEY_TOO_LARGE, "the key has %zu bytes; at most 65,536 are allowed: store a hash of it",
                        key.size);
   }
-  if (UNLIKELY(key.data == NULL)) return status_fail(VARVE_INVALID, "the key's data is NULL");
+  if (UNLIKELY(key.data == NULL && key.size > 0)) return status_fail(VARVE_INVALID, "the key's data is NULL");
   return VARVE_OK;
 }
 

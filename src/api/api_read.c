@@ -22,7 +22,7 @@ INTERNAL int api_key_make(varve_db *db, slice prefix, slice key, api_key *out) {
     if (at == NULL) return mem_fail(size, "a key");
   }
   memcpy(at, prefix.data, prefix.size);
-  memcpy(at + prefix.size, key.data, key.size);
+  if (key.size > 0) memcpy(at + prefix.size, key.data, key.size);
   out->key = slice_make(at, size);
   return VARVE_OK;
 }

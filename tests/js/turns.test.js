@@ -108,7 +108,7 @@ describe('outcomes', () => {
       db.put('a', '1'),
       dropped.put('b', '2'),
       db.put('c', 5),
-      db.put('', 'empty'),
+      db.put('k'.repeat(65537), 'too large'),
       db.batch([
         { type: 'put', key: 'd', value: '1' },
         { type: 'put', key: 'e', value: '2', keyspace: dropped },
@@ -116,7 +116,7 @@ describe('outcomes', () => {
       db.put('f', '3'),
     ])
     const codes = outcomes.map(({ reason }) => (reason === undefined ? 'ok' : (reason.code ?? reason.name)))
-    assert.deepEqual(codes, ['ok', 'ERR_DB_CLOSED', 'TypeError', 'ERR_DB_KEY_EMPTY', 'ERR_DB_CLOSED', 'ok'])
+    assert.deepEqual(codes, ['ok', 'ERR_DB_CLOSED', 'TypeError', 'ERR_DB_KEY_TOO_LARGE', 'ERR_DB_CLOSED', 'ok'])
     assert.deepEqual([...db.keysSync()], ['a', 'f'])
   })
 

@@ -76,7 +76,7 @@ static model_key model_make_key(rng *r) {
     k.size = 31;
   }
   const uint8_t *alphabet = letters[rng_below(r, 3)];
-  uint32_t more = 1 + rng_below(r, 5);
+  uint32_t more = rng_below(r, 6); /* 0 gives the empty key, mostly */
   for (uint32_t i = 0; i < more; i++) k.bytes[k.size++] = alphabet[rng_below(r, 3)];
   return k;
 }
@@ -205,11 +205,12 @@ static bool model_iterate(model *m, const model_state *state, const varve_snapsh
   if (rng_percent(&m->r, 40)) {
     low = rng_below(&m->r, KEYS);
     high = low + rng_below(&m->r, (uint32_t)(KEYS - low));
+    high = MAX(high, 1); /* the first key may be the empty one, which is no bound */
     o.lower = model_slice(m, (uint32_t)low);
     if (high < KEYS) o.upper = model_slice(m, (uint32_t)high);
   }
   if (rng_percent(&m->r, 30)) {
-    uint32_t like = rng_below(&m->r, KEYS);
+    uint32_t like = 1 + rng_below(&m->r, KEYS - 1);
     o.prefix = model_slice(m, like);
     o.prefix.size = 1 + rng_below(&m->r, (uint32_t)o.prefix.size);
     int64_t from = 0, to;
@@ -280,7 +281,7 @@ static bool model_delete(model *m) {
 static void model_range(model *m, uint32_t *low, uint32_t *high) {
   *low = rng_below(&m->r, KEYS);
   uint32_t span = rng_percent(&m->r, 80) ? rng_below(&m->r, 12) : rng_below(&m->r, KEYS);
-  *high = MIN(*low + span, (uint32_t)KEYS);
+  *high = MAX(MIN(*low + span, (uint32_t)KEYS), 1u); /* an empty end is none */
 }
 
 static bool model_delete_range(model *m) {

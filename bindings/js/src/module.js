@@ -300,7 +300,6 @@ export class Module {
     const at = this.#reserve(16 + keyRoom + valueRoom + 4)
     const keySize = this.#putBytes(key, at + 16, keyRoom)
     if (kind !== abi.ABI_OP_CLEAR) {
-      if (keySize === 0) throw statusError(STATUS.KEY_EMPTY)
       if (keySize > abi.KEY_SIZE_MAX) throw keyTooLarge(keySize)
     }
     const valueSize = this.#putBytes(value, at + 16 + keySize, valueRoom)
@@ -320,7 +319,6 @@ export class Module {
     const at = this.#reserve(4 + room + 4)
     const size = this.#putBytes(key, at + 4, room)
     if (size > abi.KEY_SIZE_MAX) throw keyTooLarge(size)
-    if (size === 0) throw statusError(STATUS.KEY_EMPTY)
     this.#u32[at >>> 2] = size
     this.used += (4 + size + 3) & ~3
   }

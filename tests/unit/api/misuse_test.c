@@ -9,19 +9,13 @@
 static void keys_have_1_to_65536_bytes(void **state) {
   misuse *m = *state;
   static char bytes[VARVE_KEY_SIZE_MAX + 1];
-  varve_slice empty = {"", 0}, null = {NULL, 0}, largest = {bytes, VARVE_KEY_SIZE_MAX}, over = {bytes, sizeof bytes};
+  varve_slice null = {NULL, 1}, largest = {bytes, VARVE_KEY_SIZE_MAX}, over = {bytes, sizeof bytes};
   varve_slice value = VARVE_STR("v");
   varve_value v;
   varve_batch *b;
   TEST_OK(varve_batch_create(&b));
   memset(bytes, 'k', sizeof bytes);
-  EXPECT(varve_put(m->db, empty, value, NULL), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_put(m->db, null, value, NULL), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_delete(m->db, empty, NULL), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_get(m->db, empty, NULL, &v), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_has(m->db, empty, NULL), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_batch_put(b, NULL, empty, value), VARVE_KEY_EMPTY, "at least one byte");
-  EXPECT(varve_batch_delete(b, NULL, empty), VARVE_KEY_EMPTY, "at least one byte");
+  EXPECT(varve_put(m->db, null, value, NULL), VARVE_INVALID, "data is NULL");
   EXPECT(varve_put(m->db, over, value, NULL), VARVE_KEY_TOO_LARGE, "65537 bytes; at most 65,536");
   EXPECT(varve_delete(m->db, over, NULL), VARVE_KEY_TOO_LARGE, "at most 65,536");
   EXPECT(varve_get(m->db, over, NULL, &v), VARVE_KEY_TOO_LARGE, "store a hash");
@@ -54,6 +48,33 @@ static void values_have_up_to_1_gib(void **state) {
   varve_value_release(&v);
   varve_value_release(&v); /* emptied by the first */
   varve_value_release(NULL);
+}
+
+/* As in LevelDB and abstract-level: the empty key is a key like any other, the first one. */
+static void the_empty_key_is_a_key(void **state) {
+  misuse *m = *state;
+  varve_slice empty = {NULL, 0};
+  varve_value v;
+  varve_iter *it;
+  TEST_OK(varve_put(m->db, VARVE_STR("a"), VARVE_STR("later"), NULL));
+  TEST_OK(varve_put(m->db, empty, VARVE_STR("first"), NULL));
+  TEST_OK(varve_flush(m->db));
+  TEST_OK(varve_get(m->db, VARVE_STR(""), NULL, &v));
+  assert_int_equal(v.size, 5);
+  varve_value_release(&v);
+  TEST_OK(varve_iter_open(m->db, NULL, &it));
+  TEST_OK(varve_iter_first(it));
+  assert_int_equal(varve_iter_key(it).size, 0);
+  TEST_OK(varve_iter_next(it));
+  TEST_OK(varve_iter_prev(it));
+  assert_int_equal(varve_iter_key(it).size, 0);
+  varve_iter_close(it);
+  TEST_OK(varve_delete_range(m->db, empty, VARVE_STR("a"), NULL));
+  TEST_RC(varve_has(m->db, empty, NULL), VARVE_NOTFOUND);
+  TEST_OK(varve_has(m->db, VARVE_STR("a"), NULL));
+  TEST_OK(varve_put(m->db, empty, VARVE_STR("again"), NULL));
+  TEST_OK(varve_delete(m->db, empty, NULL));
+  TEST_RC(varve_has(m->db, empty, NULL), VARVE_NOTFOUND);
 }
 
 static void null_arguments_are_named(void **state) {
@@ -281,11 +302,17 @@ static void a_backup_is_not_written_to(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      MISUSE(keys_have_1_to_65536_bytes),     MISUSE(values_have_up_to_1_gib),
-      MISUSE(null_arguments_are_named),       MISUSE(options_that_contradict_are_refused),
-      MISUSE(keyspaces_are_checked),          MISUSE(a_closed_handle_says_closed),
-      MISUSE(close_waits_for_what_is_open),   MISUSE(two_openers_exclude_each_other),
-      MISUSE(a_killed_holder_leaves_no_lock), MISUSE(a_backup_is_not_written_to),
+      MISUSE(keys_have_1_to_65536_bytes),
+      MISUSE(values_have_up_to_1_gib),
+      MISUSE(the_empty_key_is_a_key),
+      MISUSE(null_arguments_are_named),
+      MISUSE(options_that_contradict_are_refused),
+      MISUSE(keyspaces_are_checked),
+      MISUSE(a_closed_handle_says_closed),
+      MISUSE(close_waits_for_what_is_open),
+      MISUSE(two_openers_exclude_each_other),
+      MISUSE(a_killed_holder_leaves_no_lock),
+      MISUSE(a_backup_is_not_written_to),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
