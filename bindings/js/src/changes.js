@@ -9,7 +9,7 @@ import { boundsOf } from './range.js'
 /** @typedef {import('./store.js').Context} Context */
 /** @typedef {{ kind: number, keyspace: number, key: string | Uint8Array, value: string | Uint8Array }} Change */
 
-const OP_FIELDS = ['type', 'key', 'value', 'keyspace']
+const OP_FIELDS = ['type', 'key', 'value', 'keyspace', 'keyEncoding', 'valueEncoding']
 const OP_TYPES = ['put', 'del']
 
 /** @param {Context} context @param {any} key @param {any} value @returns {Change} */
@@ -39,7 +39,7 @@ export function atChange(error, index) {
   return new DatabaseError(code, `change ${index} of batch(): ${message}`, { ...options, retryable })
 }
 
-/** @param {any} op @param {(keyspace: any) => Context} contextOf @returns {Change} */
+/** @param {any} op @param {(op: any) => Context} contextOf @returns {Change} */
 function changeOf(op, contextOf) {
   if (op === null || typeof op !== 'object') {
     throw new TypeError(`it must be { type: 'put', key, value } or { type: 'del', key }; got ${describe(op)}`)
@@ -50,7 +50,7 @@ function changeOf(op, contextOf) {
   const fields = (type === 'put' ? 3 : 2) + (keyspace === undefined ? 0 : 1)
   if (Object.keys(op).length !== fields || (type === 'put' && !('value' in op)))
     checkOptions(op, OP_FIELDS, 'it', 'field')
-  const context = contextOf(keyspace)
+  const context = contextOf(op)
   return type === 'put' ? putOf(context, op.key, op.value) : delOf(context, op.key)
 }
 
@@ -67,7 +67,7 @@ function wrongType(op) {
   return new TypeError(`its type must be 'put' or 'del'; got ${describe(type)}.${fix}`)
 }
 
-/** @param {any} ops @param {(keyspace: any) => Context} contextOf @returns {Change[]} */
+/** @param {any} ops @param {(op: any) => Context} contextOf @returns {Change[]} */
 export function batchOf(ops, contextOf) {
   if (!Array.isArray(ops)) throw new TypeError(`batch() takes an array of changes; got ${describe(ops)}`)
   const changes = []

@@ -22,6 +22,8 @@ class Pages {
   #valueEncoding
   #rows = FIRST_ROWS
   #left
+  #signal
+  #reusable
   #last = false
   /** @type {any[] | null} */
   keys
@@ -35,9 +37,11 @@ class Pages {
    * @param {import('./store.js').Context} context
    * @param {import('./range.js').Span} span
    * @param {RowKind} kind
+   * @param {boolean} reusable seek() may go back from the end, so only close() closes
    */
-  constructor(context, span, kind) {
+  constructor(context, span, kind, reusable = false) {
     const { engine, handles } = context
+    this.#reusable = reusable
     this.#engine = engine
     this.#handles = handles
     this.#keyEncoding = context.keyEncoding
@@ -45,6 +49,7 @@ class Pages {
     this.keys = kind === 'values' ? null : []
     this.values = kind === 'keys' ? null : []
     this.#left = span.limit
+    this.#signal = span.signal
     const snapshot = span.snapshot === undefined ? 0 : span.snapshot.handleFor(handles)
     if (span.empty) {
       this.ended = true
@@ -59,6 +64,7 @@ class Pages {
   /** Fetches the next page; false when there are no more rows. */
   fetch() {
     if (this.ended) return false
+    this.stopIfAborted()
     if (this.#last || this.#left === 0) return this.end()
     if (!this.#handles.has(this.#ticket)) {
       this.ended = true
@@ -84,19 +90,31 @@ class Pages {
     return this.count > 0 || this.end()
   }
 
+  stopIfAborted() {
+    if (this.#signal === undefined || !this.#signal.aborted) return
+    this.end()
+    throw this.#signal.reason
+  }
+
   /** @returns {false} */
   end() {
     this.ended = true
     this.count = 0
     this.at = 0
-    if (this.#ticket !== 0) this.#handles.close(this.#ticket, this)
+    if (!this.#reusable) this.close()
     return false
+  }
+
+  close() {
+    this.ended = true
+    if (this.#ticket !== 0) this.#handles.close(this.#ticket, this)
   }
 
   /** @param {string | Uint8Array} key the next row is the first one from here on */
   seek(key) {
-    if (this.ended) return
+    if (this.#ticket === 0) return
     if (!this.#handles.has(this.#ticket)) throw closedError('the database')
+    this.ended = false
     this.#engine.seekIterator(this.#handle, key)
     this.#last = false
     this.#left += this.count - this.at
@@ -119,6 +137,39 @@ function decodeAll(raw, decode, what, keys) {
   for (let i = 0; i < raw.length; i++) raw[i] = decode(raw[i], what, keys?.[i])
 }
 
+/** Rows that are taken in any numbers, and from any key on: what the facade of abstract-level is made of. */
+export class Cursor {
+  #pages
+
+  /** @param {import('./store.js').Context} context @param {import('./range.js').Span} span @param {RowKind} kind */
+  constructor(context, span, kind) {
+    this.#pages = new Pages(context, span, kind, true)
+  }
+
+  /** The next row, or undefined. */
+  next() {
+    const pages = this.#pages
+    return pages.at < pages.count || pages.fetch() ? pages.row() : undefined
+  }
+
+  /** The next rows, fewer than `size` only at the end. @param {number} size @returns {any[]} */
+  take(size) {
+    const pages = this.#pages
+    const rows = []
+    while (rows.length < size && (pages.at < pages.count || pages.fetch())) rows.push(pages.row())
+    return rows
+  }
+
+  /** @param {string | Uint8Array} key */
+  seek(key) {
+    this.#pages.seek(key)
+  }
+
+  close() {
+    this.#pages.close()
+  }
+}
+
 export class SyncRows {
   #pages
 
@@ -134,6 +185,7 @@ export class SyncRows {
   /** @returns {IteratorResult<any, undefined>} */
   next() {
     const pages = this.#pages
+    pages.stopIfAborted()
     if (pages.at >= pages.count && !pages.fetch()) return { value: undefined, done: true }
     return { value: pages.row(), done: false }
   }
@@ -165,6 +217,11 @@ export class AsyncRows {
   /** @returns {Promise<IteratorResult<any, undefined>>} */
   next() {
     const pages = this.#pages
+    try {
+      pages.stopIfAborted()
+    } catch (error) {
+      return Promise.reject(error)
+    }
     if (pages.at < pages.count) return Promise.resolve({ value: pages.row(), done: false })
     return this.#nextPage()
   }

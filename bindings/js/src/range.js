@@ -6,9 +6,9 @@ import { refuseLoneSurrogates } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
 
 const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix']
-const RANGE_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'snapshot']
-const SPAN_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit']
-const COUNT_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'snapshot']
+const SPAN_OPTIONS = [...BOUNDS, 'reverse', 'limit', 'keyEncoding']
+const RANGE_OPTIONS = [...SPAN_OPTIONS, 'snapshot', 'valueEncoding', 'signal']
+const COUNT_OPTIONS = [...BOUNDS, 'snapshot', 'keyEncoding']
 
 /**
  * @typedef {object} Span what module.js takes
@@ -19,6 +19,7 @@ const COUNT_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'snapshot']
  * @property {boolean} reverse
  * @property {number} limit Infinity = none
  * @property {import('./snapshot.js').Snapshot | undefined} snapshot
+ * @property {AbortSignal | undefined} signal
  */
 
 /** @param {string | Uint8Array} key */
@@ -45,7 +46,20 @@ const WHOLE = Object.freeze({
   reverse: false,
   limit: Infinity,
   snapshot: undefined,
+  signal: undefined,
 })
+
+/** Refuses what cannot be a range at all. @param {any} range @param {string} where */
+export function rangeOf(range, where) {
+  if (range === undefined || (range !== null && typeof range === 'object')) return range
+  throw new TypeError(`The options of ${where} must be an object; got ${describe(range)}`)
+}
+
+/** @param {any} signal */
+export function signalOf(signal) {
+  if (signal === undefined || (typeof signal === 'object' && typeof signal?.aborted === 'boolean')) return signal
+  throw new TypeError(`signal must be an AbortSignal; got ${describe(signal)}`)
+}
 
 /**
  * @param {any} range
@@ -93,6 +107,7 @@ export function spanOf(range, encoding, use, where) {
     reverse: range.reverse ?? false,
     limit,
     snapshot: range.snapshot,
+    signal: signalOf(range.signal),
   }
 }
 

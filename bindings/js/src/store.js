@@ -2,9 +2,9 @@
 
 import { ABI_OP_DEL } from './abi.js'
 import { atChange, batchOf, clearOf, delOf, putOf } from './changes.js'
-import { FORM_VIEW } from './encodings.js'
+import { FORM_VIEW, encodingOf } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
-import { spanOf } from './range.js'
+import { rangeOf, spanOf } from './range.js'
 import { AsyncRows, SyncRows } from './iterator.js'
 import { Snapshot } from './snapshot.js'
 
@@ -18,9 +18,9 @@ import { Snapshot } from './snapshot.js'
  * @property {import('./encodings.js').Encoding} valueEncoding
  */
 
-const READ_OPTIONS = ['snapshot']
-const WRITE_OPTIONS = ['durability']
-const CLEAR_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'durability']
+const READ_OPTIONS = ['snapshot', 'keyEncoding', 'valueEncoding']
+const WRITE_OPTIONS = ['durability', 'keyEncoding', 'valueEncoding']
+const CLEAR_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'durability', 'keyEncoding']
 
 /** @type {Readonly<Record<string, number>>} */
 const DURABILITY = Object.freeze({ relaxed: 1, strict: 2 })
@@ -40,9 +40,29 @@ function writeDurability(options, where) {
   return durabilityOf(options.durability)
 }
 
+/** The context with the encodings that one call, or one change of a batch, names.
+ * @param {Context} context @param {any} options @returns {Context} */
+export function withEncodings(context, options) {
+  if (options === undefined) return context
+  const { keyEncoding, valueEncoding } = options
+  if (keyEncoding === undefined && valueEncoding === undefined) return context
+  return {
+    ...context,
+    keyEncoding: keyEncoding === undefined ? context.keyEncoding : encodingOf(keyEncoding, 'keyEncoding'),
+    valueEncoding: valueEncoding === undefined ? context.valueEncoding : encodingOf(valueEncoding, 'valueEncoding'),
+  }
+}
+
+/** What a store works with, for other files of the package. @type {(store: Store) => Context} */
+export let contextOf
+
 export class Store {
   /** @type {Context} */
   #context
+
+  static {
+    contextOf = (store) => store.#context
+  }
 
   /** @param {Context} context */
   constructor(context) {
@@ -64,9 +84,9 @@ export class Store {
 
   /** @param {any} key @param {any} [options] */
   getSync(key, options) {
-    const { engine, queue, keyspace, keyEncoding, valueEncoding } = this.#context
-    const bytes = keyEncoding.encode(key, 'key')
     const snapshot = options === undefined ? 0 : this.#snapshotOf(options, 'get()')
+    const { engine, queue, keyspace, keyEncoding, valueEncoding } = withEncodings(this.#context, options)
+    const bytes = keyEncoding.encode(key, 'key')
     queue.flush()
     const raw = engine.get(keyspace, snapshot, bytes, valueEncoding.form)
     return raw === undefined || valueEncoding.decode === null ? raw : valueEncoding.decode(raw, 'value', key)
@@ -83,9 +103,9 @@ export class Store {
 
   /** @param {any} key @param {any} [options] */
   hasSync(key, options) {
-    const { engine, queue, keyspace, keyEncoding } = this.#context
-    const bytes = keyEncoding.encode(key, 'key')
     const snapshot = this.#snapshotOf(options, 'has()')
+    const { engine, queue, keyspace, keyEncoding } = withEncodings(this.#context, options)
+    const bytes = keyEncoding.encode(key, 'key')
     queue.flush()
     return engine.has(keyspace, snapshot, bytes)
   }
@@ -97,9 +117,9 @@ export class Store {
 
   /** @param {any} keys @param {any} [options] @returns {any[]} */
   getManySync(keys, options) {
-    const { engine, queue, keyspace, keyEncoding, valueEncoding } = this.#context
     if (!Array.isArray(keys)) throw new TypeError(`getMany() takes an array of keys; got ${describe(keys)}`)
     const snapshot = this.#snapshotOf(options, 'getMany()')
+    const { engine, queue, keyspace, keyEncoding, valueEncoding } = withEncodings(this.#context, options)
     const bytes = keys.map((key) => keyEncoding.encode(key, 'key'))
     queue.flush()
     const raw = engine.getMany(keyspace, snapshot, bytes, valueEncoding.form)
@@ -116,7 +136,7 @@ export class Store {
 
   /** @param {any} [range] */
   countSync(range) {
-    const { engine, queue, keyspace, keyEncoding } = this.#context
+    const { engine, queue, keyspace, keyEncoding } = withEncodings(this.#context, rangeOf(range, 'count()'))
     const span = spanOf(range, keyEncoding, 'count', 'count()')
     const snapshot = this.#snapshotOf(range === undefined ? undefined : { snapshot: range.snapshot }, 'count()')
     queue.flush()
@@ -132,9 +152,9 @@ export class Store {
 
   /** @param {any} key @param {any} value @param {any} [options] @returns {Promise<void>} */
   put(key, value, options) {
-    const context = this.#context
     try {
       const durability = writeDurability(options, 'put()')
+      const context = withEncodings(this.#context, options)
       return context.queue.add(durability, [putOf(context, key, value)])
     } catch (error) {
       return Promise.reject(error)
@@ -144,14 +164,14 @@ export class Store {
   /** @param {any} key @param {any} value @param {any} [options] */
   putSync(key, value, options) {
     const durability = writeDurability(options, 'put()')
-    this.#context.queue.now(durability, [putOf(this.#context, key, value)])
+    this.#context.queue.now(durability, [putOf(withEncodings(this.#context, options), key, value)])
   }
 
   /** @param {any} key @param {any} [options] @returns {Promise<void>} */
   del(key, options) {
-    const context = this.#context
     try {
       const durability = writeDurability(options, 'del()')
+      const context = withEncodings(this.#context, options)
       return context.queue.add(durability, [delOf(context, key)])
     } catch (error) {
       return Promise.reject(error)
@@ -161,14 +181,14 @@ export class Store {
   /** @param {any} key @param {any} [options] */
   delSync(key, options) {
     const durability = writeDurability(options, 'del()')
-    this.#context.queue.now(durability, [delOf(this.#context, key)])
+    this.#context.queue.now(durability, [delOf(withEncodings(this.#context, options), key)])
   }
 
   /** @param {any} ops @param {any} [options] @returns {Promise<void>} */
   batch(ops, options) {
     try {
       const durability = writeDurability(options, 'batch()')
-      return this.#context.queue.add(durability, this.#batchOf(ops), atChange)
+      return this.#context.queue.add(durability, this.#batchOf(ops, options), atChange)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -177,12 +197,13 @@ export class Store {
   /** @param {any} ops @param {any} [options] */
   batchSync(ops, options) {
     const durability = writeDurability(options, 'batch()')
-    this.#context.queue.now(durability, this.#batchOf(ops), atChange)
+    this.#context.queue.now(durability, this.#batchOf(ops, options), atChange)
   }
 
-  /** @param {any} ops */
-  #batchOf(ops) {
-    return batchOf(ops, (keyspace) => (keyspace === undefined ? this.#context : this.#spaceOf(keyspace)))
+  /** @param {any} ops @param {any} options */
+  #batchOf(ops, options) {
+    const context = withEncodings(this.#context, options)
+    return batchOf(ops, (op) => withEncodings(op.keyspace === undefined ? context : this.#spaceOf(op.keyspace), op))
   }
 
   /** @param {any} keyspace @returns {Context} */
@@ -199,7 +220,7 @@ export class Store {
 
   /** @param {any} range */
   #clearOf(range) {
-    const { keyspace, keyEncoding, queue } = this.#context
+    const { keyspace, keyEncoding, queue } = withEncodings(this.#context, range)
     const { durability: _, ...rest } = range ?? {}
     const span = spanOf(rest, keyEncoding, 'clear', 'clear()')
     if (span.limit === Infinity) return clearOf(keyspace, span)
@@ -233,38 +254,41 @@ export class Store {
 
   // ---- Walking
 
-  /** @param {any} range @param {string} where */
-  #span(range, where) {
-    const span = spanOf(range, this.#context.keyEncoding, 'iterate', where)
+  /** The rows of a range. @template T @param {any} range @param {import('./iterator.js').RowKind} kind
+   * @param {new (context: Context, span: import('./range.js').Span, kind: import('./iterator.js').RowKind) => T} Rows */
+  #rows(range, kind, Rows) {
+    const where = `${kind}()`
+    const context = withEncodings(this.#context, rangeOf(range, where))
+    const span = spanOf(range, context.keyEncoding, 'iterate', where)
     if (span.snapshot !== undefined && !(span.snapshot instanceof Snapshot)) {
       throw new TypeError(`snapshot must come from db.snapshot(); got ${describe(span.snapshot)}`)
     }
-    this.#context.queue.flush()
-    return span
+    context.queue.flush()
+    return new Rows(context, span, kind)
   }
 
   /** @param {any} [range] */
   entries(range) {
-    return new AsyncRows(this.#context, this.#span(range, 'entries()'), 'entries')
+    return this.#rows(range, 'entries', AsyncRows)
   }
   /** @param {any} [range] */
   keys(range) {
-    return new AsyncRows(this.#context, this.#span(range, 'keys()'), 'keys')
+    return this.#rows(range, 'keys', AsyncRows)
   }
   /** @param {any} [range] */
   values(range) {
-    return new AsyncRows(this.#context, this.#span(range, 'values()'), 'values')
+    return this.#rows(range, 'values', AsyncRows)
   }
   /** @param {any} [range] */
   entriesSync(range) {
-    return new SyncRows(this.#context, this.#span(range, 'entries()'), 'entries')
+    return this.#rows(range, 'entries', SyncRows)
   }
   /** @param {any} [range] */
   keysSync(range) {
-    return new SyncRows(this.#context, this.#span(range, 'keys()'), 'keys')
+    return this.#rows(range, 'keys', SyncRows)
   }
   /** @param {any} [range] */
   valuesSync(range) {
-    return new SyncRows(this.#context, this.#span(range, 'values()'), 'values')
+    return this.#rows(range, 'values', SyncRows)
   }
 }
