@@ -60,6 +60,15 @@ if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
   set_tests_properties(model_main PROPERTIES LABELS model TIMEOUT 600)
 endif()
 
+# Programs that tests/process starts, stops and kills: users of the public interface.
+file(GLOB varve_process_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/process/*.c)
+foreach(file IN LISTS varve_process_files)
+  get_filename_component(name ${file} NAME_WE)
+  add_executable(${name} ${file})
+  target_compile_options(${name} PRIVATE -Wshadow)
+  target_link_libraries(${name} PRIVATE varve_static varve_flags Threads::Threads)
+endforeach()
+
 # Makes tests/golden/v<format version>; run by hand, once for each version of the format.
 if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)
   add_executable(make_golden EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)
