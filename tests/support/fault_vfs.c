@@ -77,7 +77,8 @@ static int fault_write_at(vfs_file *file, uint64_t offset, const void *data, siz
   vfs_file *inner = fault_file_of(file)->inner;
   int rc = fault_check_file(file, FAULT_WRITE);
   if (rc >= 0) return vfs_write_at(inner, offset, data, size);
-  size_t part = MIN(size, fault_of(file->fs)->rule.part);
+  const fault_vfs *f = fault_of(file->fs);
+  size_t part = f->rule.part_once && atomic_load(&f->failed) > 1 ? 0 : MIN(size, f->rule.part);
   if (part > 0) (void)vfs_write_at(inner, offset, data, part);
   return rc;
 }

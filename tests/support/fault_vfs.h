@@ -44,6 +44,7 @@ typedef struct fault_rule {
   uint64_t nth;   /* this one fails, 1 = the next; 0 = none */
   bool and_later; /* and all after it */
   int status;
+  bool part_once; /* only the first write that fails does what `part` says, later ones write nothing */
   size_t part; /* a write that fails writes so many bytes first (SIZE_MAX: all); close and unmap always do their work */
 } fault_rule;
 
