@@ -62,7 +62,7 @@ function assertLines(text) {
 /** Headers are counted in every file that includes them: the best of all counts.
  * @param {Map<string, Map<number, Line>>} all @param {string} path @param {Line[]} lines */
 function merge(all, path, lines) {
-  const known = all.get(path) ?? new Map()
+  const known = all.get(path) ?? /** @type {Map<number, Line>} */ (new Map())
   all.set(path, known)
   for (const line of lines) {
     const old = known.get(line.line_number)
@@ -75,8 +75,8 @@ function merge(all, path, lines) {
   }
 }
 
-/** @returns {Map<string, Map<number, Line>>} */
 function collect() {
+  /** @type {Map<string, Map<number, Line>>} */
   const all = new Map()
   for (const file of counters()) {
     const options = { cwd: root, encoding: /** @type {const} */ ('utf8'), maxBuffer: 1 << 28 }
