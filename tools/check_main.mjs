@@ -11,6 +11,7 @@ import { checkApi } from './check_api.mjs'
 import { blankC, checkC } from './check_c.mjs'
 import { checkFiles } from './check_files.mjs'
 import { checkTools } from './check_tools.mjs'
+import { checkMutants } from './mutants_patch.mjs'
 
 /**
  * @typedef {{ path: string, text: string, code: string }} SourceFile `code`: a C file without comments and strings
@@ -49,6 +50,7 @@ export async function main(args) {
   checkFiles(files, report)
   checkC(files, report)
   checkApi(files, report)
+  checkMutants(root, report)
   await tools
 
   if (problems.length === 0) return

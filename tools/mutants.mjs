@@ -1,0 +1,227 @@
+#!/usr/bin/env node
+// mutants.mjs: npm run mutants: can the simulator find bugs? Each patch of tests/crash/mutants is planted in a copy of
+// the sources, and the simulator must find it.
+//
+//   npm run mutants                     all, in every layout where they can do harm; exit code 1 when one is not found
+//   npm run mutants -- NAME...          these (or those whose names begin so)
+//   npm run mutants -- --list           their names and what they are
+//   npm run mutants -- --check          only whether the patches apply
+//   --seeds N                           how many seeds each may take (2000)
+//   --keep                              leave the programs in build/mutants, to look at one with --trace
+//
+// Sources are compiled one by one at -O1 with the shrunken constants, and objects are kept by the hash of what they are
+// made of: a mutant costs the compilation of the file that it changes, and a link.
+
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+
+import { mutantNames, plantMutant } from './mutants_patch.mjs'
+import { root, setUp } from './setup.mjs'
+
+const BUILD = join(root, 'build/mutants')
+const SEEDS = 2000
+const FLAGS = ['-std=c11', '-O1', '-DVARVE_TINY', '-DVARVE_THREADS=1', '-pthread']
+const INCLUDES = ['src', 'include', 'tests', 'tests/crash']
+/** Files of other targets. */
+const NOT_NATIVE = /\/(vfs_host|env_wasm|vfs_wasi|env_wasi|sync_none|api_wasm|api_wasm_rows)\.c$/
+/** A call that comes back after so long is an endless loop. */
+const TIMEOUT_MS = 20 * 60 * 1000
+/** Seeds of one call: small at first, as most are found at once, and never so many that a crash is far from its
+ * seed. */
+const CHUNKS = [4, 16, 60, 120, 300, 500]
+
+/**
+ * @typedef {{ code: number, signal: string | null, output: string }} Ended
+ * @typedef {{ seed: number, what: string } | null} Found
+ * @typedef {{ name: string, layout: string, found: Found, seconds: number, error?: string }} Row
+ */
+
+/** @param {string} command @param {string[]} args @param {number} [timeout] @returns {Promise<Ended>} */
+function run(command, args, timeout = 0) {
+  const options = { cwd: root, timeout, killSignal: /** @type {const} */ ('SIGKILL'), maxBuffer: 1 << 28 }
+  return new Promise((resolve) => {
+    execFile(command, args, options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
+      resolve({ code, signal: error?.signal ?? null, output: stdout + stderr })
+    })
+  })
+}
+
+/** @param {string} directory @param {RegExp} which */
+function filesBelow(directory, which) {
+  if (!existsSync(join(root, directory))) return []
+  const names = readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
+  return names.filter((name) => which.test(name)).map((name) => `${directory}/${name}`)
+}
+
+function engineSources() {
+  return filesBelow('src', /^[^/]+\/[^/]+\.c$/).filter((path) => !NOT_NATIVE.test(path))
+}
+
+function simulatorSources() {
+  return filesBelow('tests/crash', /^(sim_\w+|torture_\w+)\.c$/).filter((path) => !path.endsWith('_test.c'))
+}
+
+/** All headers together: one number says whether any of them changed. @param {Map<string, string>} texts */
+function headersKey(texts) {
+  const hash = createHash('sha1')
+  const headers = INCLUDES.flatMap((directory) => filesBelow(directory, /\.h$/))
+  for (const path of [...new Set(headers)].sort()) hash.update(texts.get(path) ?? readFileSync(join(root, path)))
+  return hash.digest('hex')
+}
+
+let parts = 0
+
+/** Compiles a file, unless that very text was compiled before. @param {string} path @param {Map<string, string>} texts
+ * @param {string} headers @param {string} place where the planted files are @returns {Promise<string>} the object */
+async function compile(path, texts, headers, place) {
+  const planted = texts.get(path)
+  const text = planted ?? readFileSync(join(root, path), 'utf8')
+  const key = createHash('sha1')
+    .update(`${FLAGS.join(' ')}\n${path}\n${headers}\n${text}`)
+    .digest('hex')
+  const object = join(BUILD, 'objects', `${key}.o`)
+  if (existsSync(object)) return object
+  const source = planted === undefined ? path : join(place, path)
+  const includes = [place, root].flatMap((base) => INCLUDES.map((directory) => `-I${join(base, directory)}`))
+  const partial = `${object}.${process.pid}.${parts++}`
+  const { code, output } = await run('cc', [...FLAGS, ...includes, '-c', source, '-o', partial])
+  if (code !== 0) throw new Error(`${path} does not compile\n${output}`)
+  renameSync(partial, object)
+  return object
+}
+
+/** Builds the simulator over the engine with some files changed. @param {string} name @param {Map<string, string>}
+ * texts @returns {Promise<string>} the program */
+async function build(name, texts) {
+  const place = join(BUILD, name)
+  for (const [path, text] of texts) {
+    mkdirSync(join(place, path, '..'), { recursive: true })
+    writeFileSync(join(place, path), text)
+  }
+  const headers = headersKey(texts)
+  mkdirSync(place, { recursive: true })
+  const objects = []
+  for (const path of [...engineSources(), ...simulatorSources()]) {
+    objects.push(await compile(path, texts, headers, place))
+  }
+  const program = join(place, 'torture')
+  const { code, output } = await run('cc', [...FLAGS, ...objects, '-o', program])
+  if (code !== 0) throw new Error(`${name} does not link\n${output}`)
+  return program
+}
+
+/** What a run that failed says. @param {Ended} ended */
+function whatFailed({ output, signal, code }) {
+  const said = /^(?:FAIL|FAILED|failure)\b.*$/m.exec(output)?.[0]
+  if (signal !== null) return signal === 'SIGKILL' ? 'endless loop' : `died of ${signal}`
+  return said ?? output.trim().split('\n').at(-1) ?? `exit code ${code}`
+}
+
+/** The first seed of [from, from + count) that fails. @param {string} program @param {string} layout
+ * @param {number} from @param {number} count @returns {Promise<Found>} */
+async function search(program, layout, from, count) {
+  const args = ['--layout', layout, '--from', String(from), '--seeds', String(count), '--stop', '--quiet']
+  const ended = await run(program, args, TIMEOUT_MS)
+  if (ended.code === 0) return null
+  const seed = /\bseed[ =](\d+)/.exec(ended.output)?.[1]
+  if (seed !== undefined) return { seed: Number(seed), what: whatFailed(ended) }
+  if (count === 1) return { seed: from, what: whatFailed(ended) }
+  const half = Math.floor(count / 2)
+  return (await search(program, layout, from, half)) ?? (await search(program, layout, from + half, count - half))
+}
+
+/** @param {string} program @param {string} layout @param {number} seeds */
+async function hunt(program, layout, seeds) {
+  for (let from = 1, i = 0; from <= seeds; i++) {
+    const count = Math.min(CHUNKS[Math.min(i, CHUNKS.length - 1)] ?? 1, seeds + 1 - from)
+    const found = await search(program, layout, from, count)
+    if (found !== null) return found
+    from += count
+  }
+  return null
+}
+
+/** @param {string} name @param {number} seeds @param {boolean} keep @param {(row: Row) => void} report */
+async function tryMutant(name, seeds, keep, report) {
+  const since = performance.now()
+  const seconds = () => (performance.now() - since) / 1000
+  try {
+    const { mutant, texts } = plantMutant(root, name)
+    const program = await build(name, texts)
+    const layouts = mutant.layout === 'both' ? ['dir', 'single'] : [mutant.layout]
+    for (const layout of layouts) {
+      report({ name, layout, found: await hunt(program, layout, seeds), seconds: seconds() })
+    }
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    report({ name, layout: '', found: null, seconds: seconds(), error: text })
+  }
+  if (!keep) rmSync(join(BUILD, name), { recursive: true, force: true })
+}
+
+/** @param {Row} row */
+function line({ name, layout, found, seconds, error }) {
+  const seed = found === null ? '-' : String(found.seed)
+  const what = error ?? (found === null ? 'NOT FOUND' : found.what)
+  return `${name.padEnd(32)} ${layout.padEnd(6)} ${seed.padStart(5)}  ${seconds.toFixed(1).padStart(6)} s  ${what}`
+}
+
+/** As many at a time as there are processors. @param {string[]} names @param {(name: string) => Promise<void>} visit */
+async function inParallel(names, visit) {
+  const left = [...names]
+  const worker = async () => {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) await visit(name)
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
+}
+
+/** @param {string[]} names */
+function list(names) {
+  for (const name of names) {
+    const { mutant } = plantMutant(root, name)
+    console.log(`${name.padEnd(32)} ${mutant.layout.padEnd(6)} ${mutant.bug}\n${''.padEnd(40)}(${mutant.standsFor})`)
+  }
+}
+
+/** @param {string[]} names @param {number} seeds @param {boolean} keep */
+async function findAll(names, seeds, keep) {
+  setUp('start')
+  mkdirSync(join(BUILD, 'objects'), { recursive: true })
+  const sound = await build('sound', new Map())
+  const wrong = (await search(sound, 'dir', 1, 20)) ?? (await search(sound, 'single', 1, 20))
+  if (wrong !== null) throw new Error(`the engine without a bug fails seed ${wrong.seed}: ${wrong.what}`)
+  console.log(`${'bug'.padEnd(32)} layout ${'seeds'.padStart(5)}  ${'time'.padStart(8)}  found by`)
+  let missed = 0
+  await inParallel(names, (name) =>
+    tryMutant(name, seeds, keep, (row) => {
+      if (row.found === null) missed++
+      console.log(line(row))
+    }),
+  )
+  console.log(`${names.length} bugs, ${missed} times not found within ${seeds} seeds`)
+  if (missed > 0) process.exitCode = 1
+}
+
+async function main() {
+  const args = process.argv.slice(2)
+  const at = args.indexOf('--seeds')
+  const seeds = at < 0 ? SEEDS : Number(args[at + 1])
+  const wanted = args.filter((arg, i) => !arg.startsWith('--') && (at < 0 || i !== at + 1))
+  const names = mutantNames(root).filter((name) => wanted.length === 0 || wanted.some((part) => name.startsWith(part)))
+  if (names.length === 0) throw new Error(`There is no bug ${wanted.join(', ')}: npm run mutants -- --list names them`)
+  if (args.includes('--list')) return list(names)
+  for (const name of names) plantMutant(root, name)
+  if (args.includes('--check')) return console.log(`${names.length} patches apply`)
+  return findAll(names, seeds, args.includes('--keep'))
+}
+
+try {
+  await main()
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}
