@@ -210,6 +210,17 @@ static bool wal_header_nearly(const uint8_t *bytes) {
   return false;
 }
 
+/* Whether all that is wrong is the version of a spare: nothing of the file is needed, whatever version it claims. */
+static bool wal_header_spare_nearly(const uint8_t *bytes) {
+  uint8_t copy[WAL_HEADER_SIZE];
+  wal_header h;
+  memcpy(copy, bytes, sizeof copy);
+  put_u32(copy + 8, FORMAT_VERSION);
+  if (!wal_header_spare(copy)) return false;
+  copy[WAL_SPARE_AT] = 0;
+  return wal_header_get(copy, &h);
+}
+
 /* The header is not valid: is the file a spare, or was it a log? */
 static int wal_reader_no_header(wal_reader *r, const uint8_t bytes[WAL_HEADER_SIZE]) {
   wal_look look = {0, WAL_SEQ_ANY, 0, false};
@@ -217,7 +228,7 @@ static int wal_reader_no_header(wal_reader *r, const uint8_t bytes[WAL_HEADER_SI
   bool magic = memcmp(bytes, WAL_MAGIC, 8) == 0;
   uint32_t version = get_u32(bytes + 8);
   r->header.salt = get_u64(bytes + WAL_SALT_AT);
-  if (wal_header_spare(bytes)) return VARVE_DONE;
+  if (wal_header_spare(bytes) || wal_header_spare_nearly(bytes)) return VARVE_DONE;
   TRY(wal_reader_skip_zeros(r, 0, &at));
   if (at >= r->size) return VARVE_DONE;
   if (wal_header_nearly(bytes)) {
