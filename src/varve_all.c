@@ -35,6 +35,11 @@
 
 #include "env/vfs.c"
 #include "env/vfs_mem.c"
+#include "env/vfs_single_space.c"
+#include "env/vfs_single_slots.c"
+#include "env/vfs_single_publish.c"
+#include "env/vfs_single_files.c"
+#include "env/vfs_single.c"
 #include "env/env.c"
 #if defined(__EMSCRIPTEN__)
 #include "env/sync_none.c"

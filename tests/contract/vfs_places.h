@@ -30,8 +30,18 @@ static inline int open_memory(allocator *alloc, const char *path, uint32_t flags
   return vfs_mem_open(alloc, fs);
 }
 
+/* A new file in memory that holds all others. */
+static inline int open_single_memory(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
+  vfs *base;
+  (void)path;
+  *fs = NULL;
+  int rc = vfs_mem_open(alloc, &base);
+  return rc < 0 ? rc : vfs_single_open(alloc, base, flags, fs);
+}
+
 static const vfs_kind kinds[] = {
     {"mem", open_memory, false},
+    {"single over mem", open_single_memory, false},
     {"posix", vfs_posix_open, true},
 };
 

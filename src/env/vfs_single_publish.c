@@ -1,0 +1,389 @@
+/* vfs_single_publish.c: reading a single file's directory, and the moments at which a new one is written.
+ *
+ *     durable:   image -> free pages | sync | slot, flag 1 | sync | the same in a third slot
+ *     for the death of the process alone:
+ *                image -> free pages | (sync, when zeros over old bytes are not yet) | slot
+ *
+ * The slot that is written is neither the newest durable one nor the newest one. Whatever instant everything stops at,
+ * one of the two is whole: the newest one when the process died, one of both when power went.
+ *
+ * Invariants
+ *   1. After a sync that failed no directory is written any more.
+ *   2. Pages that the newest durable directory names are not handed out, be they its own or a file's; nor are those of
+ *      the newest one.
+ *   3. A durable directory names nothing that was not synced before its slot was written.
+ *   4. What is read and acted upon is durable: the file is synced after its directory was chosen, before any change.
+ */
+#include "env/vfs_single.h"
+
+#include "base/coding.h"
+#include "base/limits.h"
+
+#define SINGLE_CUT_BYTES \
+  (1 * MiB) /* a free tail of this size is cut off at once, a smaller one when the file is closed */
+#define SINGLE_ROOM_FIRST 4096u
+
+/* ---- failures and syncs ---- */
+
+INTERNAL int single_check(single *s) {
+  mutex_lock(&s->guard);
+  int rc = s->failed == VARVE_OK ? VARVE_OK
+                                 : status_fail(s->failed, "%s is not written to any more, because a sync failed: %s",
+                                               s->base.location, s->failure);
+  mutex_unlock(&s->guard);
+  return rc;
+}
+
+INTERNAL int single_sync_below(single *s) {
+  int rc = VARVE_OK;
+  mutex_lock(&s->syncing);
+  STEP(single_check(s));
+  mutex_lock(&s->guard);
+  bool cut = s->cut;
+  uint64_t cuts = s->cuts;
+  mutex_unlock(&s->guard);
+  rc = vfs_sync(s->file);
+  mutex_lock(&s->guard);
+  if (rc < 0) {
+    s->failed = rc;
+    status_keep_message(s->failure);
+  } else if (cut && cuts == s->cuts) {
+    s->high = s->cut_high; /* what was cut off is gone for good: it comes back as zeros */
+    s->cut = false;
+  }
+  mutex_unlock(&s->guard);
+out:
+  mutex_unlock(&s->syncing);
+  return rc;
+}
+
+INTERNAL int single_make_room(single *s) {
+  mutex_lock(&s->guard);
+  size_t bound = (s->count + s->extents + 16) * 2 * VARINT64_SIZE_MAX;
+  bool enough = bound <= s->image.capacity;
+  mutex_unlock(&s->guard);
+  if (LIKELY(enough)) return VARVE_OK;
+  mutex_lock(&s->publishing); /* image is written from without the guard */
+  mutex_lock(&s->guard);
+  bound = (s->count + s->extents + 16) * 2 * VARINT64_SIZE_MAX;
+  buf_clear(&s->image);
+  int rc = buf_reserve(&s->image, MAX(2 * bound, SINGLE_ROOM_FIRST));
+  mutex_unlock(&s->guard);
+  mutex_unlock(&s->publishing);
+  return rc;
+}
+
+/* ---- writing a directory ---- */
+
+/* Cuts off the tail when it is free. guard is held: nobody is given a page of it meanwhile. */
+static int publish_cut(single *s, uint64_t least) {
+  uint64_t top = single_space_top(&s->space) * SINGLE_PAGE;
+  if (s->size <= top || s->size - top < least) return VARVE_OK;
+  TRY(vfs_truncate(s->file, top));
+  s->size = top;
+  s->cut = true;
+  s->cuts++;
+  s->cut_high = top;
+  return VARVE_OK;
+}
+
+/* The directory of change `change` is durable: what it does not name is free. guard is held. */
+static void publish_free(single *s, uint64_t change) {
+  size_t kept = 0;
+  for (size_t i = 0; i < s->pending_count; i++) {
+    if (s->pending[i].change <= change) {
+      single_space_give(s->base.alloc, &s->space, s->pending[i].range);
+    } else {
+      s->pending[kept++] = s->pending[i];
+    }
+  }
+  s->pending_count = kept;
+}
+
+static bool publish_same(single_range a, single_range b) {
+  return a.start == b.start;
+}
+
+/* The slot was written whole: it is the newest one now. guard is held. */
+static void publish_settled(single *s, unsigned at, single_range pages, uint64_t change, bool synced) {
+  single_range newest = s->newest_pages, sound = s->sound_pages;
+  s->newest_slot = at;
+  s->newest_pages = pages;
+  s->published = change;
+  if (!publish_same(newest, sound)) single_space_give(s->base.alloc, &s->space, newest);
+  if (!synced) return;
+  s->sound_slot = at;
+  s->sound_pages = pages;
+  s->durable = change;
+  single_space_give(s->base.alloc, &s->space, sound);
+  publish_free(s, change);
+  for (size_t i = 0; i < s->count; i++) {
+    single_node *node = s->nodes[i];
+    node->named = node->named || node->snapped;
+    if (node->snapped) node->sound = node->snap;
+    node->snapped = false;
+  }
+}
+
+/* A directory on its way. */
+typedef struct publication {
+  single_slot slot;
+  single_range pages;
+  uint64_t change;
+  bool synced;
+  bool zeros; /* a log's zeros over old bytes have to be synced before */
+} publication;
+
+/* Fills image and gives it pages. */
+static int publish_image(single *s, publication *p) {
+  uint64_t end;
+  mutex_lock(&s->guard);
+  for (size_t i = 0; i < s->count; i++) s->nodes[i]->snapped = false;
+  single_directory_put(s, p->synced, &end);
+  p->change = s->change;
+  p->pages = single_space_take(&s->space, single_pages(s->image.size), single_pages(s->image.size));
+  bool found = p->pages.end > 0;
+  if (found) {
+    uint64_t offset = p->pages.start * SINGLE_PAGE;
+    p->slot = (single_slot){p->synced ? SINGLE_SLOT_SYNCED : 0, s->generation + 1, offset, s->image.size, 0, 0};
+    p->slot.end = MAX(end, offset + s->image.size);
+    p->slot.checksum = single_directory_checksum(&p->slot, s->image.data);
+    p->zeros = s->unsynced_zeros;
+    s->unsynced_zeros = false;
+    s->cut_high = MAX(s->cut_high, p->pages.end * SINGLE_PAGE);
+    s->high = MAX(s->high, p->pages.end * SINGLE_PAGE);
+  }
+  mutex_unlock(&s->guard);
+  return found ? VARVE_OK : status_fail(VARVE_FULL, "%s cannot grow any further", s->base.location);
+}
+
+/* Whatever became of the writes, these pages stay untouched until a directory that does not name them is durable. */
+static void publish_doubt(single *s, const publication *p) {
+  mutex_lock(&s->guard);
+  s->change++;
+  s->unsynced_zeros = s->unsynced_zeros || p->zeros;
+  if (s->pending_count < s->pending_room) s->pending[s->pending_count++] = (single_pending){p->pages, s->change};
+  mutex_unlock(&s->guard);
+}
+
+static int publish_slot(single *s, const single_slot *slot, unsigned at) {
+  uint8_t page[SINGLE_PAGE];
+  single_slot_put(page, slot, at);
+  return vfs_write_at(s->file, (uint64_t)(1 + at) * SINGLE_PAGE, page, sizeof page);
+}
+
+/* publishing is held. */
+static int publish_write(single *s, bool synced) {
+  publication p = {.synced = synced};
+  int rc = VARVE_OK;
+  unsigned at = (s->sound_slot + 2) % SINGLE_SLOTS;
+  if (at == s->newest_slot) at = (s->sound_slot + 1) % SINGLE_SLOTS;
+  ASSERT(at != s->sound_slot && at != s->newest_slot);
+  TRY(single_check(s));
+  TRY(publish_image(s, &p));
+  STEP(vfs_write_at(s->file, p.slot.offset, s->image.data, s->image.size));
+  if (synced || p.zeros) STEP(single_sync_below(s));
+  p.zeros = false;
+  s->generation++; /* also when the write fails: it may be there all the same */
+  STEP(publish_slot(s, &p.slot, at));
+  if (synced) STEP(single_sync_below(s));
+  mutex_lock(&s->guard);
+  s->size = MAX(s->size, p.slot.offset + p.slot.size);
+  publish_settled(s, at, p.pages, p.change, synced);
+  if (synced) rc = publish_cut(s, SINGLE_CUT_BYTES);
+  mutex_unlock(&s->guard);
+  /* A copy that is not whole does no harm, so its failure is none. */
+  if (synced) (void)publish_slot(s, &p.slot, (at + 1) % SINGLE_SLOTS);
+  return rc;
+out:
+  publish_doubt(s, &p);
+  return rc;
+}
+
+INTERNAL int single_publish(single *s, uint64_t change, bool synced) {
+  mutex_lock(&s->publishing);
+  mutex_lock(&s->guard);
+  bool there = (synced ? s->durable : s->published) >= change;
+  mutex_unlock(&s->guard);
+  int rc = there ? VARVE_OK : publish_write(s, synced);
+  mutex_unlock(&s->publishing);
+  /* Somebody else did it, and may have synced before the caller's last bytes were written. */
+  return there && synced ? single_sync_below(s) : rc;
+}
+
+/* A disk or memory that is full is no failure here: what was not synced was not promised. */
+INTERNAL int single_settle(single *s) {
+  if (s->file == NULL || s->failed < 0 || (s->base.traits & VFS_READ_ONLY) != 0) return VARVE_OK;
+  int rc = s->change > s->durable ? single_publish(s, s->change, true) : VARVE_OK;
+  if (rc == VARVE_OK) {
+    mutex_lock(&s->guard);
+    rc = publish_cut(s, 1);
+    mutex_unlock(&s->guard);
+  }
+  return rc == VARVE_FULL || rc == VARVE_NOMEM ? VARVE_OK : rc;
+}
+
+/* ---- reading ---- */
+
+static void load_clear(single *s) {
+  allocator *a = s->base.alloc;
+  ASSERT(s->files_open == 0);
+  for (size_t i = 0; i < s->count; i++) single_node_free(s, s->nodes[i]);
+  mem_free(a, s->nodes, s->room * sizeof *s->nodes);
+  mem_free(a, s->pending, s->pending_room * sizeof *s->pending);
+  single_space_destroy(a, &s->space);
+  s->nodes = NULL;
+  s->pending = NULL;
+  s->count = s->room = s->extents = s->pending_count = s->pending_room = 0;
+}
+
+/* Reads up to `size` bytes; what the file does not have is zero. */
+static int load_bytes(single *s, uint64_t offset, uint8_t *data, size_t size) {
+  size_t got;
+  TRY(vfs_read_at(s->file, offset, data, size, &got));
+  memset(data + got, 0, size - got);
+  return VARVE_OK;
+}
+
+/* Reads the slot's directory. OK, DONE (it does not count, and was never promised), or a failure. */
+static int load_directory(single *s, const single_slot *slot) {
+  bool promised = (slot->flags & SINGLE_SLOT_SYNCED) != 0;
+  int rc = VARVE_OK;
+  if (slot->end > s->size) {
+    if (!promised) return VARVE_DONE;
+    return status_fail(VARVE_CORRUPT,
+                       "%s is cut short: it has %llu bytes, and its directory says %llu at least; restore it from a "
+                       "backup",
+                       s->base.location, (unsigned long long)s->size, (unsigned long long)slot->end);
+  }
+  if (slot->size > PTRDIFF_MAX) return mem_fail(SIZE_MAX, "the directory");
+  size_t size = (size_t)slot->size;
+  uint8_t *data = mem_alloc(s->base.alloc, size);
+  if (data == NULL) return mem_fail(size, "the directory");
+  STEP(load_bytes(s, slot->offset, data, size));
+  if (single_directory_checksum(slot, data) != slot->checksum) {
+    rc = promised ? status_fail(VARVE_CORRUPT,
+                                "%s is damaged at offset %llu: the checksum of its directory does not match; restore "
+                                "it from a backup",
+                                s->base.location, (unsigned long long)slot->offset)
+                  : VARVE_DONE;
+    goto out;
+  }
+  STEP(single_space_init(s->base.alloc, &s->space));
+  STEP(single_directory_get(s, slot, data));
+out:
+  mem_free(s->base.alloc, data, size);
+  return rc;
+}
+
+/* Tries the slots that are whole from the highest generation down. */
+static int load_newest(single *s, const uint8_t *pages) {
+  single_slot slots[SINGLE_SLOTS];
+  bool whole[SINGLE_SLOTS];
+  s->generation = 0;
+  for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
+    whole[i] = single_slot_get(pages + (size_t)(1 + i) * SINGLE_PAGE, &slots[i], i);
+    if (whole[i]) s->generation = MAX(s->generation, slots[i].generation);
+  }
+  for (;;) {
+    unsigned at = SINGLE_SLOTS;
+    for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
+      if (whole[i] && (at == SINGLE_SLOTS || slots[i].generation > slots[at].generation)) at = i;
+    }
+    if (at == SINGLE_SLOTS) break;
+    int rc = load_directory(s, &slots[at]);
+    if (rc < 0) return rc;
+    if (rc == VARVE_OK) {
+      s->sound_slot = s->newest_slot = at;
+      s->sound_pages = (single_range){slots[at].offset / SINGLE_PAGE, single_pages(slots[at].offset + slots[at].size)};
+      s->newest_pages = s->sound_pages;
+      return VARVE_OK;
+    }
+    whole[at] = false;
+  }
+  return status_fail(VARVE_CORRUPT,
+                     "%s is damaged at offset %u: none of its slots is whole and names a directory; restore it from a "
+                     "backup",
+                     s->base.location, SINGLE_PAGE);
+}
+
+/* Everything but the header, sync, the header, sync: with a header, the rest is there. */
+static int load_create(single *s) {
+  uint8_t page[SINGLE_PAGE], directory[FILE_KINDS] = {0};
+  const uint64_t offset = SINGLE_FIRST_PAGE * SINGLE_PAGE;
+  single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof directory, 0, offset + sizeof directory};
+  slot.checksum = single_directory_checksum(&slot, directory);
+  TRY(vfs_truncate(s->file, 0));
+  TRY(vfs_write_at(s->file, offset, directory, sizeof directory));
+  TRY(publish_slot(s, &slot, 0));
+  TRY(publish_slot(s, &slot, 1));
+  TRY(single_sync_below(s));
+  single_header_put(page);
+  TRY(vfs_write_at(s->file, 0, page, sizeof page));
+  TRY(single_sync_below(s));
+  return vfs_sync_dir(s->below);
+}
+
+static int load_open(single *s) {
+  bool writable = (s->base.traits & VFS_READ_ONLY) == 0;
+  int rc = vfs_open(s->below, FILE_SINGLE, 0, writable ? VFS_WRITE : 0, &s->file);
+  if (rc == VARVE_MISSING && writable && (s->flags & VFS_PLACE_CREATE) != 0) {
+    rc = vfs_open(s->below, FILE_SINGLE, 0, VFS_CREATE, &s->file);
+  }
+  if (rc == VARVE_MISSING) rc = status_fail(VARVE_MISSING, "there is no database at %s", s->base.location);
+  return rc;
+}
+
+/* An empty place that may not be written to: no files. */
+static int load_nothing(single *s) {
+  s->generation = 0;
+  s->sound_slot = s->newest_slot = 0;
+  return single_space_init(s->base.alloc, &s->space);
+}
+
+INTERNAL int single_load(single *s) {
+  bool writable = (s->base.traits & VFS_READ_ONLY) == 0;
+  const size_t head = (size_t)(SINGLE_FIRST_PAGE + 1) * SINGLE_PAGE;
+  int rc = VARVE_OK;
+  ASSERT(s->file == NULL && s->count == 0);
+  uint8_t *pages = mem_alloc(s->base.alloc, head);
+  if (pages == NULL) return mem_fail(head, "the header of a file");
+  STEP(load_open(s));
+  STEP(vfs_size(s->file, &s->size));
+  STEP(load_bytes(s, 0, pages, head));
+  rc = single_header_check(s, pages, s->size);
+  if (rc == VARVE_MISSING && writable) {
+    STEP(load_create(s));
+    STEP(vfs_size(s->file, &s->size));
+    STEP(load_bytes(s, 0, pages, head));
+    rc = VARVE_OK;
+  }
+  if (rc != VARVE_MISSING && rc < 0) goto out;
+  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages));
+  s->high = MAX(s->size, single_space_top(&s->space) * SINGLE_PAGE);
+  s->cut = false;
+  s->change = s->names_changed = s->published = s->durable = 0;
+  if (writable) {
+    STEP(single_sync_below(s));
+    STEP(publish_cut(s, 1));
+  }
+out:
+  mem_free(s->base.alloc, pages, head);
+  if (rc < 0) {
+    char message[STATUS_MESSAGE_SIZE];
+    status_keep_message(message);
+    (void)single_unload(s);
+    status_set_message(message);
+  }
+  return rc;
+}
+
+INTERNAL int single_unload(single *s) {
+  load_clear(s);
+  int rc = vfs_close(s->file);
+  s->file = NULL;
+  return rc;
+}
+
+#undef SINGLE_CUT_BYTES
+#undef SINGLE_ROOM_FIRST
