@@ -73,10 +73,15 @@ export interface Bounds<K = string> {
   /** Keys that begin with this. */
   prefix?: Input<K>
 }
-export interface ReadOptions {
+/** Encodings for this call alone; those of the database or keyspace when left out. */
+export interface CallEncodings {
+  keyEncoding?: Encoding
+  valueEncoding?: Encoding
+}
+export interface ReadOptions extends CallEncodings {
   snapshot?: Snapshot
 }
-export interface WriteOptions {
+export interface WriteOptions extends CallEncodings {
   /** For this write; as the database was opened when left out. */
   durability?: Durability
 }
@@ -85,6 +90,8 @@ export interface Range<K = string> extends Bounds<K>, ReadOptions {
   reverse?: boolean
   /** At most so many; Infinity is no limit. */
   limit?: number
+  /** Ends the walk: the next step fails with the signal's reason. */
+  signal?: AbortSignal
 }
 export interface ClearRange<K = string> extends Bounds<K>, WriteOptions {
   reverse?: boolean
@@ -93,11 +100,27 @@ export interface ClearRange<K = string> extends Bounds<K>, WriteOptions {
 
 /** A change of a batch. With `keyspace` it is for that keyspace, in its encodings. */
 export type Change<K = any, V = any> =
-  | { type: 'put'; key: Input<K>; value: Input<V>; keyspace?: Keyspace<any, any> }
-  | { type: 'del'; key: Input<K>; keyspace?: Keyspace<any, any> }
+  | ({ type: 'put'; key: Input<K>; value: Input<V>; keyspace?: Keyspace<any, any> } & CallEncodings)
+  | ({ type: 'del'; key: Input<K>; keyspace?: Keyspace<any, any> } & CallEncodings)
 
 export interface AsyncRows<T> extends AsyncIterableIterator<T>, AsyncDisposable {}
 export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
+
+/** What watch() tells of one key, or of a range that was cleared (its bounds as bytes). */
+export type Changed<K = string, V = string> =
+  { type: 'put'; key: K; value: V } | { type: 'del'; key: K } | { type: 'clear'; gte?: Uint8Array; lt?: Uint8Array }
+
+export interface WatchRange<K = string> extends Bounds<K>, CallEncodings {
+  /** Ends the watching. */
+  signal?: AbortSignal
+}
+
+/** Watches a range until it is closed. Without a listener it is walked over: one array of changes for each commit. */
+export interface Watcher<K = string, V = string>
+  extends AsyncIterableIterator<Changed<K, V>[]>, Disposable, AsyncDisposable {
+  /** Nothing more is told. Closing twice is allowed. */
+  close(): void
+}
 
 /**
  * What a Database and a Keyspace share. Every method with a twin ending in Sync returns a promise; the twin returns the
@@ -137,6 +160,10 @@ export interface Store<K = string, V = string> {
   clear(range?: ClearRange<K>): Promise<void>
   /** clear() as a commit of its own, made when it returns. */
   clearSync(range?: ClearRange<K>): void
+
+  /** Tells of changes to a range, each commit at once, in their order, after it was made. */
+  watch(range?: WatchRange<K>): Watcher<K, V>
+  watch(range: WatchRange<K> | undefined, listener: (changes: Changed<K, V>[]) => void): Watcher<K, V>
 
   /** Rows of a range in the order of their keys, as of now. Leaving a `for await` loop early closes them. */
   entries(range?: Range<K>): AsyncRows<[K, V]>

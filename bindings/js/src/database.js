@@ -13,6 +13,7 @@ import { CommitQueue } from './queue.js'
 import { Snapshot } from './snapshot.js'
 import { Store, durabilityOf } from './store.js'
 import { compiled, compiledSync } from './wasm.js'
+import { Watchers } from './watch.js'
 
 const OPEN_OPTIONS = [
   ...['readOnly', 'createIfMissing', 'errorIfExists', 'lock', 'durability', 'syncInterval', 'compression'],
@@ -156,10 +157,12 @@ export class Database extends Store {
     if (!(engine instanceof Engine)) throw new TypeError('Open a database with await Database.open(path), not with new')
     const { options, path } = plan
     const background = new Background(engine, options.syncInterval || SYNC_INTERVAL_MS)
-    const queue = new CommitQueue(engine, (bytes) => background.committed(bytes))
+    const watchers = new Watchers()
+    const queue = new CommitQueue(engine, (bytes) => background.committed(bytes), watchers)
     const context = {
       engine,
       queue,
+      watchers,
       handles: new Handles(engine),
       keyspace: 0,
       keyEncoding: encodingOf(options.keyEncoding, 'keyEncoding'),
@@ -324,6 +327,7 @@ export class Database extends Store {
     this.#status = 'closed'
     this.#background.close()
     this.#handles.closeAll()
+    this.#context.watchers.closeAll()
     try {
       this.#engine.close()
     } catch (error) {

@@ -24,17 +24,26 @@ const ONE_CALLERS_FAULT = new Set(['ERR_DB_CLOSED', 'ERR_DB_INVALID', 'ERR_DB_LI
 /** @typedef {import('./changes.js').Change} Change */
 /** @typedef {(error: unknown, index: number) => unknown} NameChange */
 
+/** Changes to tell watchers of, when they are committed: an application may change the bytes that it passed.
+ * @param {readonly Change[]} changes @returns {Change[]} */
+function kept(changes) {
+  const own = (/** @type {string | Uint8Array} */ bytes) => (typeof bytes === 'string' ? bytes : bytes.slice())
+  return changes.map((change) => ({ ...change, key: own(change.key), value: own(change.value) }))
+}
+
 /**
  * @typedef {object} Waiting
  * @property {() => void} resolve
  * @property {(error: unknown) => void} reject
  * @property {number} begin of its changes in the stage
  * @property {number} end
+ * @property {Change[] | null} changes when somebody watches
  */
 
 export class CommitQueue {
   #engine
   #committed
+  #watchers
   /** @type {Waiting[]} */
   #waiting = []
   #durability = 0
@@ -47,10 +56,12 @@ export class CommitQueue {
   /**
    * @param {import('./engine.js').Engine} engine
    * @param {(bytes: number, durability: number) => void} committed told after every commit
+   * @param {import('./watch.js').Watchers} watchers
    */
-  constructor(engine, committed) {
+  constructor(engine, committed, watchers) {
     this.#engine = engine
     this.#committed = committed
+    this.#watchers = watchers
   }
 
   /** Stages changes, all or none. @param {readonly Change[]} changes @param {NameChange | undefined} at */
@@ -80,7 +91,7 @@ export class CommitQueue {
     if (durability > this.#durability) this.#durability = durability
     /** @type {Promise<void>} */
     const promise = new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject, begin, end })
+      this.#waiting.push({ resolve, reject, begin, end, changes: this.#watchers.any ? kept(changes) : null })
     })
     if (end >= GROUP_BYTES) this.flush()
     else if (!this.#scheduled) {
@@ -101,7 +112,7 @@ export class CommitQueue {
     this.#durability = 0
     try {
       if (bytes > 0) engine.commit(durability, 0, bytes)
-      for (const one of group) one.resolve()
+      for (const one of group) this.#done(one)
     } catch (error) {
       if (group.length > 1 && error instanceof DatabaseError && ONE_CALLERS_FAULT.has(error.code)) {
         this.#commitOneByOne(group, durability)
@@ -113,14 +124,20 @@ export class CommitQueue {
 
   /** @param {Waiting[]} group @param {number} durability */
   #commitOneByOne(group, durability) {
-    for (const { begin, end, resolve, reject } of group) {
+    for (const one of group) {
       try {
-        if (end > begin) this.#engine.commit(durability, begin, end)
-        resolve()
+        if (one.end > one.begin) this.#engine.commit(durability, one.begin, one.end)
+        this.#done(one)
       } catch (error) {
-        reject(error)
+        one.reject(error)
       }
     }
+  }
+
+  /** @param {Waiting} one whose changes are committed */
+  #done(one) {
+    one.resolve()
+    if (one.changes !== null) this.#watchers.committed(one.changes)
   }
 
   #discard() {
@@ -141,6 +158,7 @@ export class CommitQueue {
       this.#stage(changes, at)
       bytes = engine.staged
       if (bytes > 0) engine.commit(durability, 0, bytes)
+      if (this.#watchers.any) this.#watchers.committed(kept(changes))
     } finally {
       this.#discard()
     }

@@ -8,7 +8,10 @@ import { checkOptions, describe } from './errors.js'
 const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix']
 const SPAN_OPTIONS = [...BOUNDS, 'reverse', 'limit', 'keyEncoding']
 const RANGE_OPTIONS = [...SPAN_OPTIONS, 'snapshot', 'valueEncoding', 'signal']
+const WATCH_OPTIONS = [...BOUNDS, 'keyEncoding', 'valueEncoding', 'signal']
 const COUNT_OPTIONS = [...BOUNDS, 'snapshot', 'keyEncoding']
+
+const OPTIONS = { iterate: RANGE_OPTIONS, clear: SPAN_OPTIONS, count: COUNT_OPTIONS, watch: WATCH_OPTIONS }
 
 /**
  * @typedef {object} Span what module.js takes
@@ -64,13 +67,13 @@ export function signalOf(signal) {
 /**
  * @param {any} range
  * @param {import('./encodings.js').Encoding} encoding of keys
- * @param {'iterate' | 'clear' | 'count'} use
+ * @param {'iterate' | 'clear' | 'count' | 'watch'} use
  * @param {string} where such as "entries()"
  * @returns {Span}
  */
 export function spanOf(range, encoding, use, where) {
   if (range === undefined) return WHOLE
-  checkOptions(range, use === 'iterate' ? RANGE_OPTIONS : use === 'clear' ? SPAN_OPTIONS : COUNT_OPTIONS, where)
+  checkOptions(range, OPTIONS[use], where)
   for (const bound of BOUNDS) {
     // What was meant as a bound and came out undefined must not become the whole keyspace.
     if (range[bound] === undefined && bound in range) {
@@ -114,14 +117,14 @@ export function spanOf(range, encoding, use, where) {
 const utf8 = new TextEncoder()
 
 /** @param {string | Uint8Array} key */
-function bytesOf(key) {
+export function bytesOf(key) {
   if (typeof key !== 'string') return key
   refuseLoneSurrogates(key)
   return utf8.encode(key)
 }
 
 /** @param {Uint8Array} a @param {Uint8Array} b */
-function compare(a, b) {
+export function compare(a, b) {
   const size = Math.min(a.length, b.length)
   for (let i = 0; i < size; i++) {
     const order = (a[i] ?? 0) - (b[i] ?? 0)
@@ -138,6 +141,14 @@ function prefixEnd(prefix) {
   const end = prefix.slice(0, size)
   if (size > 0) end[size - 1] = (end[size - 1] ?? 0) + 1
   return end
+}
+
+/** Whether two ranges begin <= key < end share a key; an empty end is none.
+ * @param {{ begin: Uint8Array, end: Uint8Array }} a @param {{ begin: Uint8Array, end: Uint8Array }} b */
+export function overlaps(a, b) {
+  const before = (/** @type {Uint8Array} */ end, /** @type {Uint8Array} */ begin) =>
+    end.length > 0 && compare(end, begin) <= 0
+  return !before(a.end, b.begin) && !before(b.end, a.begin)
 }
 
 /** A span as begin <= key < end alone, for range deletes; an empty end is none. Null when nothing can be in it.

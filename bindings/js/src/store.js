@@ -7,12 +7,14 @@ import { checkOptions, describe } from './errors.js'
 import { rangeOf, spanOf } from './range.js'
 import { AsyncRows, SyncRows } from './iterator.js'
 import { Snapshot } from './snapshot.js'
+import { Watcher } from './watch.js'
 
 /** What a store needs of its database.
  * @typedef {object} Context
  * @property {import('./engine.js').Engine} engine
  * @property {import('./handles.js').Handles} handles
  * @property {import('./queue.js').CommitQueue} queue
+ * @property {import('./watch.js').Watchers} watchers
  * @property {number} keyspace
  * @property {import('./encodings.js').Encoding} keyEncoding
  * @property {import('./encodings.js').Encoding} valueEncoding
@@ -250,6 +252,20 @@ export class Store {
   #clearDurability(range) {
     checkOptions(range, CLEAR_OPTIONS, 'clear()')
     return durabilityOf(range?.durability)
+  }
+
+  // ---- Watching
+
+  /** Tells of the changes to a range, commit by commit. @param {any} [range] @param {any} [listener] without one the
+   * result is walked over */
+  watch(range, listener) {
+    if (listener !== undefined && typeof listener !== 'function') {
+      throw new TypeError(`watch() takes a range and a function of (changes); got ${describe(listener)}`)
+    }
+    const context = withEncodings(this.#context, rangeOf(range, 'watch()'))
+    const span = spanOf(range, context.keyEncoding, 'watch', 'watch()')
+    context.queue.flush() // what was written before is not told
+    return new Watcher(context.watchers, context, span, listener)
   }
 
   // ---- Walking
