@@ -57,17 +57,25 @@ out:
   return rc;
 }
 
+/* Bytes that image must have room for; guard is held. */
+static size_t publish_bound(const single *s) {
+  return (s->count + s->extents + 16) * 2 * VARINT64_SIZE_MAX;
+}
+
+/* Room for twice that; publishing and guard are held: image is written from without the guard. */
+static int publish_reserve(single *s) {
+  buf_clear(&s->image);
+  return buf_reserve(&s->image, MAX(2 * publish_bound(s), SINGLE_ROOM_FIRST));
+}
+
 INTERNAL int single_make_room(single *s) {
   mutex_lock(&s->guard);
-  size_t bound = (s->count + s->extents + 16) * 2 * VARINT64_SIZE_MAX;
-  bool enough = bound <= s->image.capacity;
+  bool enough = publish_bound(s) <= s->image.capacity;
   mutex_unlock(&s->guard);
   if (LIKELY(enough)) return VARVE_OK;
-  mutex_lock(&s->publishing); /* image is written from without the guard */
+  mutex_lock(&s->publishing);
   mutex_lock(&s->guard);
-  bound = (s->count + s->extents + 16) * 2 * VARINT64_SIZE_MAX;
-  buf_clear(&s->image);
-  int rc = buf_reserve(&s->image, MAX(2 * bound, SINGLE_ROOM_FIRST));
+  int rc = publish_reserve(s);
   mutex_unlock(&s->guard);
   mutex_unlock(&s->publishing);
   return rc;
@@ -364,6 +372,7 @@ INTERNAL int single_load(single *s) {
   s->cut = false;
   s->change = s->names_changed = s->published = s->durable = 0;
   if (writable) {
+    STEP(publish_reserve(s));
     STEP(single_sync_below(s));
     STEP(publish_cut(s, 1));
   }
