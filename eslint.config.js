@@ -20,6 +20,7 @@ const shared = {
   WebAssembly: 'readonly',
   structuredClone: 'readonly',
   AbortController: 'readonly',
+  AbortSignal: 'readonly',
 }
 
 export default [

@@ -182,6 +182,14 @@ export interface Store<K = string, V = string> {
 /** A namespace of a database, with encodings of its own. From db.keyspace(). */
 export interface Keyspace<K = string, V = string> extends Store<K, V> {
   readonly name: string
+  /** A keyspace inside this one, called 'outer/inner'. Encodings left out are this one's. */
+  keyspace(name: string): Keyspace<K, V>
+  keyspace<VE extends Encoding>(name: string, options: { valueEncoding: VE }): Keyspace<K, Encoded<VE>>
+  keyspace<KE extends Encoding>(name: string, options: { keyEncoding: KE }): Keyspace<Encoded<KE>, V>
+  keyspace<KE extends Encoding, VE extends Encoding>(
+    name: string,
+    options: { keyEncoding: KE; valueEncoding: VE },
+  ): Keyspace<Encoded<KE>, Encoded<VE>>
 }
 export declare const Keyspace: { readonly prototype: Keyspace<any, any> }
 
@@ -228,6 +236,8 @@ export interface OpenOptions<KE extends Encoding = 'utf8', VE extends Encoding =
 export interface ProgressOptions {
   /** Called now and then; return false to stop, which fails with ERR_DB_ABORTED. */
   onProgress?(done: number, total: number): unknown
+  /** Looked at with every progress; the call then fails with the signal's reason. */
+  signal?: AbortSignal
 }
 export interface VerifyReport {
   files: number
@@ -340,7 +350,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   ): Keyspace<Encoded<KE>, Encoded<VE>>
   /** The names of the keyspaces, in order. */
   keyspaces(): string[]
-  /** Removes a keyspace and all that is in it; false when there was none. */
+  /** Removes a keyspace and all that is in it, nested ones too; false when there was none. */
   dropKeyspace(name: string): Promise<boolean>
   /** The state now. Close it, or let `using` do it: what it sees is kept until then. */
   snapshot(): Snapshot

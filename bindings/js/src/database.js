@@ -6,9 +6,10 @@ import { asyncDispose, dispose } from './dispose.js'
 import { encodingOf } from './encodings.js'
 import { DatabaseError, checkOptions, describe, statusError } from './errors.js'
 import { Handles } from './handles.js'
-import { Keyspace } from './keyspace.js'
+import { NESTED, openKeyspace } from './keyspace.js'
 import { Engine } from './engine.js'
 import { platform } from './platform.js'
+import { signalOf } from './range.js'
 import { CommitQueue } from './queue.js'
 import { Snapshot } from './snapshot.js'
 import { Store, durabilityOf } from './store.js'
@@ -20,8 +21,7 @@ const OPEN_OPTIONS = [
   ...['memory', 'memtable', 'tableSize', 'blockSize', 'keyEncoding', 'valueEncoding', 'wasm', 'host'],
 ]
 const LOCK_OPTIONS = ['wait']
-const KEYSPACE_OPTIONS = ['keyEncoding', 'valueEncoding']
-const PROGRESS_OPTIONS = ['onProgress']
+const PROGRESS_OPTIONS = ['onProgress', 'signal']
 const SYNC_INTERVAL_MS = 100
 const LOCK_PAUSE_MS = 20
 const LOCK_WAIT = 4 // where db_open finds how long to wait for the lock
@@ -109,7 +109,14 @@ function progressOf(options, where) {
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw new TypeError(`onProgress must be a function of (done, total); got ${describe(onProgress)}`)
   }
-  return onProgress
+  const signal = signalOf(options?.signal)
+  if (signal === undefined) return onProgress
+  signal.throwIfAborted()
+  return (done, total) => {
+    const answer = onProgress?.(done, total)
+    signal.throwIfAborted()
+    return answer
+  }
 }
 
 /** disk_bytes becomes diskBytes. @param {any} report @returns {any} */
@@ -234,23 +241,8 @@ export class Database extends Store {
   // ---- Keyspaces and snapshots
 
   /** @param {any} name @param {any} [options] */
-  keyspace(name, options = {}) {
-    if (typeof name !== 'string' || name === '') {
-      throw new TypeError(`keyspace() takes a name, a string that is not empty; got ${describe(name)}`)
-    }
-    checkOptions(options, KEYSPACE_OPTIONS, 'keyspace()')
-    const context = {
-      ...this.#context,
-      keyEncoding:
-        options.keyEncoding === undefined ? this.#context.keyEncoding : encodingOf(options.keyEncoding, 'keyEncoding'),
-      valueEncoding:
-        options.valueEncoding === undefined
-          ? this.#context.valueEncoding
-          : encodingOf(options.valueEncoding, 'valueEncoding'),
-    }
-    this.#queue.flush()
-    context.keyspace = this.#engine.openKeyspace(name)
-    return new Keyspace(name, context)
+  keyspace(name, options) {
+    return openKeyspace(this.#context, name, options)
   }
 
   /** The names of the keyspaces, in order. */
@@ -258,10 +250,13 @@ export class Database extends Store {
     return this.#engine.keyspaces()
   }
 
-  /** Removes a keyspace and all that is in it. False when there was none. @param {any} name */
+  /** Removes a keyspace and all that is in it, nested ones too. False when there was none. @param {any} name */
   async dropKeyspace(name) {
     if (typeof name !== 'string') throw new TypeError(`dropKeyspace() takes a name; got ${describe(name)}`)
     this.#queue.flush()
+    for (const nested of this.#engine.keyspaces()) {
+      if (nested.startsWith(name + NESTED)) this.#engine.dropKeyspace(nested)
+    }
     return this.#engine.dropKeyspace(name)
   }
 

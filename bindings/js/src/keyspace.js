@@ -1,13 +1,21 @@
-// keyspace.js: a namespace of a database, with encodings of its own.
+// keyspace.js: a namespace of a database, with encodings of its own. Keyspaces nest by their names: 'users/sessions' is
+// the keyspace 'sessions' of 'users', whichever way it is opened.
 
-import { Store } from './store.js'
+import { checkOptions, describe } from './errors.js'
+import { Store, contextOf, withEncodings } from './store.js'
 
+/** @import { Context } from './store.js' */
+
+const KEYSPACE_OPTIONS = ['keyEncoding', 'valueEncoding']
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+
+/** Between the names of a keyspace and of one inside it. */
+export const NESTED = '/'
 
 export class Keyspace extends Store {
   #name
 
-  /** @param {string} name @param {import('./store.js').Context} context */
+  /** @param {string} name @param {Context} context */
   constructor(name, context) {
     super(context)
     this.#name = name
@@ -17,8 +25,26 @@ export class Keyspace extends Store {
     return this.#name
   }
 
+  /** A keyspace inside this one. Encodings left out are this one's. @param {any} name @param {any} [options] */
+  keyspace(name, options) {
+    return openKeyspace(contextOf(this), name, options, this.#name + NESTED)
+  }
+
   /** What console.log() shows. */
   [INSPECT]() {
     return `Keyspace { name: ${JSON.stringify(this.#name)} }`
   }
+}
+
+/** @param {Context} context of the database, or of the keyspace around it @param {any} name @param {any} options
+ * @param {string} [around] what comes before the name */
+export function openKeyspace(context, name, options, around = '') {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`keyspace() takes a name, a string that is not empty; got ${describe(name)}`)
+  }
+  checkOptions(options, KEYSPACE_OPTIONS, 'keyspace()')
+  const inside = withEncodings(context, options)
+  context.queue.flush()
+  const keyspace = context.engine.openKeyspace(around + name)
+  return new Keyspace(around + name, { ...inside, keyspace })
 }

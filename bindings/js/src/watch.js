@@ -91,10 +91,11 @@ export class Watchers {
     if (seen.length > 0) watch.tell(seen)
   }
 
+  /** What was committed before is told first. */
   closeAll() {
-    const all = [...this.#all]
-    this.#all.clear()
-    for (const watch of all) watch.ended()
+    queueMicrotask(() => {
+      for (const watch of [...this.#all]) watch.ended()
+    })
   }
 }
 
