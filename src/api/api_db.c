@@ -2,6 +2,10 @@
  *
  * Invariant: a varve_db is released only after 64 more databases of the process were closed, so a call with a handle
  * that was closed finds API_CLOSED in it.
+ *
+ * A child made by fork has the parent's memory, its descriptors and its mapped log, and none of its threads: a call
+ * with the parent's handle would write into the parent's files beside it, or wait for ever. So every fork changes what
+ * counts as live in the child, and such calls fail with CLOSED there.
  */
 #include "api/api_int.h"
 
@@ -10,6 +14,8 @@
 static _Atomic(varve_db *) api_closed[API_REMEMBERED];
 static atomic_uint api_closed_at;
 static atomic_uint_least64_t api_serials;
+static atomic_uint api_live = API_LIVE; /* the state of this process's open handles */
+static atomic_bool api_watches_forks;
 
 static allocator api_libc_allocator;
 static atomic_uint api_allocator_state; /* 0 = not yet, 1 = being made, 2 = ready */
@@ -25,10 +31,19 @@ INTERNAL allocator *api_allocator(void) {
   return &api_libc_allocator;
 }
 
+/* Runs in the child, where there is one thread. */
+static void api_after_fork(void) {
+  atomic_fetch_add(&api_live, 1);
+}
+
 INTERNAL int api_check(const varve_db *db) {
   if (UNLIKELY(db == NULL)) return status_fail(VARVE_INVALID, "the database handle is NULL");
-  if (LIKELY(atomic_load_explicit(&db->state, memory_order_relaxed) == API_LIVE)) return VARVE_OK;
-  return status_fail(VARVE_CLOSED, "the database was closed");
+  unsigned state = atomic_load_explicit(&db->state, memory_order_relaxed);
+  if (LIKELY(state == atomic_load_explicit(&api_live, memory_order_relaxed))) return VARVE_OK;
+  if (state == API_CLOSED) return status_fail(VARVE_CLOSED, "the database was closed");
+  return status_fail(VARVE_CLOSED,
+                     "the database was opened before a fork, by the parent process; let one process use it, or open "
+                     "it in the child when the parent has closed it");
 }
 
 VARVE_API const char *varve_version(void) {
@@ -135,7 +150,8 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
   db->env = e;
   mutex_init(&db->keyspace_lock);
   db->serial = 1 + atomic_fetch_add(&api_serials, 1);
-  atomic_store(&db->state, API_LIVE);
+  if (!atomic_exchange(&api_watches_forks, true)) thread_at_fork(api_after_fork);
+  atomic_store(&db->state, atomic_load(&api_live));
   *out = db;
   return VARVE_OK;
 }
@@ -170,11 +186,11 @@ static void api_release_shell(varve_db *db) {
 
 VARVE_API int varve_close(varve_db *db) {
   if (db == NULL) return VARVE_OK;
-  unsigned live = API_LIVE;
+  unsigned live = atomic_load(&api_live);
   if (!atomic_compare_exchange_strong(&db->state, &live, API_CLOSED)) return api_check(db);
   int rc = lsm_close(db->lsm);
   if (rc == VARVE_BUSY) {
-    atomic_store(&db->state, API_LIVE);
+    atomic_store(&db->state, live);
     return rc;
   }
   batch *idle = atomic_exchange(&db->idle_batch, NULL);

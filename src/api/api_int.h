@@ -8,6 +8,8 @@
 #include "env/sync.h"
 #include "lsm/lsm.h"
 
+/* States of a handle. An open one is in API_LIVE plus the number of forks between the first process and the one that
+ * opened it, so that a child made by fork finds its parent's handles in another state than its own. */
 #define API_LIVE   0x56415256u
 #define API_CLOSED 0x434c4f53u
 
@@ -17,7 +19,7 @@
 #define KEYSPACE_FIRST   2u
 
 struct varve_db {
-  atomic_uint state; /* API_LIVE, API_CLOSED */
+  atomic_uint state; /* API_LIVE and so on, API_CLOSED */
   uint64_t serial;   /* of this handle in the process: no other ever has it */
   allocator *alloc;
   env *env;

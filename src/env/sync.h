@@ -42,4 +42,7 @@ INTERNAL int thread_start(thread *t, void *(*run)(void *), void *context); /* UN
 INTERNAL void thread_join(thread *t);
 INTERNAL void thread_yield(void);
 
+/* Calls `child` in every process that is forked from this one, before anything else runs there. */
+INTERNAL void thread_at_fork(void (*child)(void));
+
 #endif

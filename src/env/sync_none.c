@@ -68,3 +68,7 @@ INTERNAL void thread_join(thread *t) {
 
 INTERNAL void thread_yield(void) {
 }
+
+INTERNAL void thread_at_fork(void (*child)(void)) {
+  (void)child; /* a process with no threads of ours has nothing that a fork could leave behind */
+}

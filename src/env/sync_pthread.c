@@ -129,4 +129,9 @@ INTERNAL void thread_yield(void) {
   sched_yield();
 }
 
+INTERNAL void thread_at_fork(void (*child)(void)) {
+  int rc = pthread_atfork(NULL, NULL, child);
+  ASSERT(rc == 0 || rc == ENOMEM); /* then a forked child is as it would be without */
+}
+
 #undef SYNC_WAIT_US_MAX

@@ -167,6 +167,16 @@ static int lock_take_kernel(int fd, bool shared) {
   }
 }
 
+/* Closing a descriptor frees the lock only when no child made by fork has the same open file. */
+static void lock_free_kernel(int fd) {
+  struct flock whole;
+  memset(&whole, 0, sizeof(whole));
+  whole.l_type = F_UNLCK;
+  whole.l_whence = SEEK_SET;
+  int rc = fcntl(fd, LOCK_COMMAND, &whole);
+  (void)rc; /* there is nothing else to try */
+}
+
 /* Writes first and cuts after: a reader in between finds one whole line and leftovers behind it. An errno value. */
 static int lock_publish(int fd) {
   char line[LOCK_LINE_SIZE_MAX];
@@ -191,6 +201,17 @@ static int lock_held_by(const vfs *fs, uint64_t pid, const char *what) {
   }
   return status_fail(VARVE_LOCKED, "database %s is open in process %llu%s; close it there, or open with lock_wait_ms",
                      fs->location, (unsigned long long)pid, what);
+}
+
+/* Who has the kernel's lock on `fd`; 0 when it does not say. Between taking the lock and writing its line a holder lets
+ * the line of a dead one stand, or none: both are read again for a while. */
+static uint64_t lock_read_holder(int fd) {
+  for (uint32_t waited = 0;; waited++) {
+    lock_claim claim = lock_read_claim(fd);
+    if (lock_claim_alive(claim)) return claim.pid;
+    if (waited == LOCK_EMPTY_WAIT_MS) return 0;
+    lock_pause_ms(1);
+  }
 }
 
 /* Opens LOCK; *fd = -1 when a read-only place has to go without. `shared` says that it can only be read. */
@@ -254,7 +275,7 @@ static int lock_take_file(fd_place *self, int *fd, bool *shared) {
     int error = lock_take_kernel(*fd, *shared);
     if (error == 0 && lock_is_named(self, *fd)) return VARVE_OK;
     if (error == EAGAIN || error == EACCES) {
-      rc = lock_held_by(fs, lock_read_claim(*fd).pid, "");
+      rc = lock_held_by(fs, lock_read_holder(*fd), "");
     } else if (error != 0) {
       rc = fd_fail(fs, self->lock_name, "lock it", error, false);
     } else if (tries == LOCK_TRIES_MAX) {
@@ -371,14 +392,18 @@ INTERNAL int posix_unlock(vfs *fs) {
   int fd = self->lock_fd;
   bool ours = self->owner == getpid();
   self->lock_fd = -1;
-  if (self->file_fd >= 0) close(self->file_fd);
+  if (self->file_fd >= 0) {
+    if (ours) lock_free_kernel(self->file_fd);
+    close(self->file_fd);
+  }
   self->file_fd = -1;
   if (fd >= 0) {
     int mode = fcntl(fd, F_GETFL);
     bool wrote = mode >= 0 && (mode & O_ACCMODE) == O_RDWR;
     int error = ours && wrote ? lock_withdraw(self, fd) : 0;
     if (error != 0) ALSO(fd_fail(fs, self->lock_name, "clear it", error, true));
-    close(fd); /* frees the kernel's lock with the last descriptor of this description */
+    if (ours) lock_free_kernel(fd); /* a child must not: it has its parent's */
+    close(fd);
   }
   fd_place_release(self);
   return rc;

@@ -160,6 +160,24 @@ static void holder_is_named_and_dies_with_its_lock(void **state) {
   TEST_OK(vfs_unlock(s->fs));
 }
 
+/* Between taking the lock and writing its line a holder has what the one before left there, who may be dead. */
+static void line_of_a_dead_one_does_not_name_the_holder(void **state) {
+  scene *s = *state;
+  char line[64], dead[64];
+  pid_t gone = child_start(s, false, 0);
+  child_kill(gone);
+  pid_t pid = child_start(s, true, 0);
+  snprintf(line, sizeof(line), "%lld %llu\n", (long long)pid, process_start(pid));
+  snprintf(dead, sizeof(dead), "%lld 1\n", (long long)gone);
+  write_text(s, "LOCK", dead);
+  TEST_RC(vfs_lock(s->fs, 0), VARVE_LOCKED);
+  assert_message_has("is open in another process");
+  write_text(s, "LOCK", line);
+  TEST_RC(vfs_lock(s->fs, 0), VARVE_LOCKED);
+  assert_message_names(pid);
+  child_kill(pid);
+}
+
 static void waiting_ends_when_the_holder_does(void **state) {
   scene *s = *state;
   pid_t pid = child_start(s, true, 150);
@@ -335,6 +353,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       SCENE_TEST(claim_is_written_and_cleared),
       SCENE_TEST(holder_is_named_and_dies_with_its_lock),
+      SCENE_TEST(line_of_a_dead_one_does_not_name_the_holder),
       SCENE_TEST(waiting_ends_when_the_holder_does),
       SCENE_TEST(forked_child_owns_nothing),
       SCENE_TEST(processes_take_turns),
