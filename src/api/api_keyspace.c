@@ -53,12 +53,16 @@ static int keyspace_create(varve_db *db, slice name, uint64_t *id) {
 static int keyspace_open(varve_db *db, slice name, varve_keyspace **out) {
   *out = keyspace_find(db, name);
   if (*out != NULL) return VARVE_OK;
+  /* The handle first: a keyspace that was made is not told of as a failure. */
+  varve_keyspace *k = MEM_NEW(db->alloc, varve_keyspace);
+  if (k == NULL) return mem_fail(sizeof *k, "a keyspace");
   uint64_t id;
   int rc = keyspace_catalog_get(db, name, &id);
   if (rc == VARVE_NOTFOUND) rc = keyspace_create(db, name, &id);
-  if (rc < 0) return rc;
-  varve_keyspace *k = MEM_NEW(db->alloc, varve_keyspace);
-  if (k == NULL) return mem_fail(sizeof *k, "a keyspace");
+  if (rc < 0) {
+    MEM_DELETE(db->alloc, k);
+    return rc;
+  }
   uint8_t prefix[VARINT64_SIZE_MAX];
   size_t size = varint_put(prefix, id);
   ASSERT(size <= sizeof k->prefix && name.size <= sizeof k->name);

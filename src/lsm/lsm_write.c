@@ -248,7 +248,8 @@ static int write_commit(lsm *l, const batch *b) {
   if (seq > SEQ_MAX - b->count) return status_fail(VARVE_LIMIT, "all 2^56 sequence numbers are used");
   slice ops = buf_slice(&b->ops);
   TRY(lsm_reserve(mt, ops, b->count));
-  TRY(wal_append(l->wal, seq, b->count, ops));
+  int rc = wal_append(l->wal, seq, b->count, ops);
+  if (UNLIKELY(rc < 0)) return wal_is_in_doubt(l->wal) ? lsm_fail(l, rc) : rc;
   lsm_apply(mt, ops, seq);
   atomic_store_explicit(&l->last_seq, seq + b->count - 1, memory_order_release);
   atomic_fetch_add_explicit(&l->counters.commits, 1, memory_order_relaxed);

@@ -54,6 +54,8 @@ INTERNAL int wal_continue(env *e, uint64_t file_number, const wal_header *h, uin
                           wal_writer **w);
 /* That cut is still to be made: who would rather begin another log saves the sync. */
 INTERNAL bool wal_is_uncut(const wal_writer *w);
+/* An append failed and could not be taken back: the next open may find its frame. Nothing may be appended any more. */
+INTERNAL bool wal_is_in_doubt(const wal_writer *w);
 
 /* Appends one frame; body is the concatenation of nothing but whole ops. Grows the file when it must (FULL, IO).
  * After a failure the log is as before. */

@@ -26,6 +26,7 @@ struct wal_writer {
   vfs_file *file;
   uint64_t log, salt;
   uint64_t allocated;
+  bool in_doubt;  /* a frame whose write failed may be at the end */
   bool uncut;     /* continued, and what follows its end was not cut off yet */
   uint64_t ready; /* bytes before it have been written once, and are mapped where there is a map */
   uint8_t *map;   /* NULL = frames are written */
@@ -182,6 +183,10 @@ INTERNAL bool wal_is_uncut(const wal_writer *w) {
   return w->uncut;
 }
 
+INTERNAL bool wal_is_in_doubt(const wal_writer *w) {
+  return w->in_doubt;
+}
+
 static int wal_cut(wal_writer *w) {
   uint64_t end = wal_end(w);
   TRY(vfs_truncate(w->file, end));
@@ -205,13 +210,20 @@ static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t 
   return (uint64_t)wal_frame_checksum(p, body_size, w->salt, offset) << 32 | body_size;
 }
 
-/* A frame whose write failed may be there all the same, whole: then it must not come to life. What cannot be undone
- * now is overwritten by the next append, or was never promised not to be there. */
+/* A frame whose write failed may be there all the same, whole: then it must not come to life, in a log after which
+ * another one says that it ended before. Zeros make it none, or a cut, for which a full disk has room; when neither
+ * works the log ends in doubt, and nothing may follow. */
 static void wal_undo(wal_writer *w, uint64_t offset) {
   static const uint8_t none[WAL_UNIT];
   char message[STATUS_MESSAGE_SIZE];
   status_keep_message(message);
-  (void)vfs_write_at(w->file, offset, none, sizeof none);
+  if (vfs_write_at(w->file, offset, none, sizeof none) < 0) {
+    if (vfs_truncate(w->file, offset) < 0) {
+      w->in_doubt = true;
+    } else {
+      w->allocated = w->ready = offset;
+    }
+  }
   status_set_message(message);
 }
 
@@ -229,7 +241,7 @@ static int wal_append_written(wal_writer *w, uint64_t offset, uint64_t first_seq
 }
 
 INTERNAL int wal_append(wal_writer *w, uint64_t first_seq, uint32_t count, slice body) {
-  ASSERT(count > 0 && body.size >= count);
+  ASSERT(count > 0 && body.size >= count && !w->in_doubt);
   ASSERT(first_seq <= SEQ_MAX && count - 1 <= SEQ_MAX - first_seq);
   if (UNLIKELY(body.size > WAL_FRAME_BODY_MAX)) {
     return status_fail(VARVE_LIMIT, "a batch of %zu bytes is larger than a log frame's %u", body.size,

@@ -1,0 +1,72 @@
+/* fail_nth_io_test.c: every call of the file layer fails, one after the other: once, from then on, in part, because the
+ * disk is full, for want of memory (see fail_nth.h).
+ */
+#include "crash/fail_nth_run.h"
+#include "crash/fail_nth_scenes.h"
+
+#define NTH_WRITES (FAULT_BIT(FAULT_WRITE) | FAULT_BIT(FAULT_ALLOCATE))
+#define NTH_SYNCS  (FAULT_BIT(FAULT_SYNC) | FAULT_BIT(FAULT_SYNC_DIR))
+#define NTH_MEMORY \
+  (FAULT_BIT(FAULT_OPEN) | FAULT_BIT(FAULT_READ) | FAULT_BIT(FAULT_MAP) | FAULT_BIT(FAULT_LIST) | FAULT_BIT(FAULT_LOCK))
+
+static const nth_mode nth_io_modes[] = {
+    {"once", false, false, {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO}},
+    {"for ever", false, false, {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO, .and_later = true}},
+    {"in part", false, true, {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = 13}},
+    {"whole",
+     false,
+     true,
+     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = SIZE_MAX}},
+    {"whole, then none",
+     false,
+     true,
+     {.ops = FAULT_BIT(FAULT_WRITE),
+      .kind = FAULT_ANY_KIND,
+      .status = VARVE_IO,
+      .part = SIZE_MAX,
+      .part_once = true,
+      .and_later = true}},
+    {"full, whole, then none",
+     false,
+     true,
+     {.ops = FAULT_BIT(FAULT_WRITE),
+      .kind = FAULT_ANY_KIND,
+      .status = VARVE_FULL,
+      .part = SIZE_MAX,
+      .part_once = true,
+      .and_later = true}},
+    {"full", false, true, {.ops = NTH_WRITES, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 40}},
+    {"full for ever",
+     false,
+     true,
+     {.ops = NTH_WRITES | NTH_SYNCS, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 7, .and_later = true}},
+    {"no memory", false, true, {.ops = NTH_MEMORY, .kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}},
+};
+
+static void nth_io(nth_layout layout) {
+  for (size_t i = 0; i < COUNT_OF(nth_scenarios); i++) {
+    nth_all_n(layout, &nth_scenarios[i], nth_io_modes, COUNT_OF(nth_io_modes));
+  }
+  nth_check_shells();
+}
+
+static void calls_in_a_directory(void **state) {
+  (void)state;
+  nth_io(NTH_DIRECTORY);
+}
+
+static void calls_in_a_directory_that_is_mapped(void **state) {
+  (void)state;
+  nth_io(NTH_MAPPED);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(calls_in_a_directory),
+      cmocka_unit_test(calls_in_a_directory_that_is_mapped),
+  };
+  nth_begin();
+  int rc = cmocka_run_group_tests(tests, NULL, NULL);
+  nth_print_totals();
+  return rc;
+}
