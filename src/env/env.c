@@ -11,8 +11,9 @@ static int env_place(allocator *alloc, const char *path, uint32_t flags, vfs **f
     *fs = base;
     return VARVE_OK;
   }
-  (void)vfs_close_fs(base);
-  return status_fail(VARVE_NOT_DATABASE, "%s is not a directory, and so not a database; give another path", path);
+  TRY(vfs_single_open(alloc, base, flags, fs));
+  (*fs)->traits |= VFS_ONE_FILE; /* for messages */
+  return VARVE_OK;
 }
 
 INTERNAL int env_open(allocator *alloc, const char *path, uint32_t flags, env **out) {

@@ -44,7 +44,7 @@ typedef enum file_kind {
 #define VFS_MAP_WRITE 2u  /* map of a preallocated WAL works: stores to it survive the death of the process */
 #define VFS_THREADS   4u  /* may be called from many threads */
 #define VFS_READ_ONLY 8u  /* opened for reading: every changing call fails with READONLY */
-#define VFS_ONE_FILE  16u /* the place is one file, FILE_SINGLE, and holds no other kind: vfs_single goes on top */
+#define VFS_ONE_FILE  16u /* the place is one file: it holds FILE_SINGLE alone, or is a vfs_single over such a place */
 
 #define VFS_CREATE 1u /* open: create the file, empty; it must not exist (EXISTS) */
 #define VFS_WRITE  2u /* open: for writing as well (implied by VFS_CREATE) */

@@ -32,7 +32,7 @@ static void a_file_is_no_database(void **state) {
   char path[BED_PATH_MAX];
   bed_join(path, m->dir, "file");
   misuse_write_file(m->dir, "file", "hello", 5);
-  EXPECT(varve_open(path, NULL, &db), VARVE_NOT_DATABASE, "not a directory");
+  EXPECT(varve_open(path, NULL, &db), VARVE_NOT_DATABASE, "a file of something else");
   bed_says("give another path");
   char below[2 * BED_PATH_MAX];
   (void)snprintf(below, sizeof below, "%s/db", path);
