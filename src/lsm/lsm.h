@@ -81,6 +81,9 @@ INTERNAL int lsm_verify(lsm *l, varve_verify_report *report, varve_progress prog
 INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_progress progress, void *context);
 /* Copies the backup in `from` to a new database in `to`, verified. Both envs are locked by the caller. */
 INTERNAL int lsm_restore(env *from, env *to, varve_progress progress, void *context);
+/* Saves what is whole in `from`, whatever is damaged there, into a new database in `to`. Both envs are locked by the
+ * caller; `from` is only read. */
+INTERNAL int lsm_repair(env *from, env *to, const varve_repair_options *options, varve_repair_report *report);
 INTERNAL void lsm_get_stats(lsm *l, varve_stats *stats);
 
 #endif

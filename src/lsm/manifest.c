@@ -202,6 +202,96 @@ out:
   return rc;
 }
 
+/* ---- what is left of a damaged one ---- */
+
+/* Numbers of tables that the edit takes away for good: one that it adds again has moved. */
+static int manifest_note_removed(env *e, const edit *change, manifest_remains *r) {
+  for (size_t i = 0; i < change->count; i++) {
+    bool gone = change->tables[i].meta == NULL;
+    for (size_t j = 0; gone && j < change->count; j++) {
+      gone = change->tables[j].meta == NULL || change->tables[j].number != change->tables[i].number;
+    }
+    if (!gone) continue;
+    if (r->removed_count == r->removed_room) {
+      size_t room = MAX((size_t)64, 2 * r->removed_room), old = r->removed_room * sizeof *r->removed;
+      uint64_t *grown = mem_resize(e->alloc, r->removed, old, room * sizeof *grown);
+      if (grown == NULL) return mem_fail(room * sizeof *grown, "a list of tables");
+      r->removed = grown;
+      r->removed_room = room;
+    }
+    r->removed[r->removed_count++] = change->tables[i].number;
+  }
+  return VARVE_OK;
+}
+
+/* Every record that is whole, wherever it is. Checksums are taken of a bounded number of bytes. */
+static int manifest_salvage_records(manifest_loader *l, env *e, manifest_remains *r) {
+  uint64_t budget = (uint64_t)l->size * 64 + (uint64_t)64 * MiB;
+  for (l->at = MIN(l->size, (size_t)MANIFEST_HEADER_SIZE); l->at < l->size;) {
+    uint32_t size = manifest_body_size(l, l->at);
+    if (size > budget) return VARVE_OK;
+    budget -= size;
+    if (size == 0 || !manifest_record_valid(l, l->at, size)) {
+      l->at++;
+      continue;
+    }
+    edit change;
+    edit_init(&change, e->alloc);
+    int rc = edit_decode(&change, slice_make(l->data + l->at + MANIFEST_RECORD_HEAD, size));
+    if (rc >= 0) {
+      if (change.has_log_min) r->log_min = MAX(r->log_min, change.log_min);
+      if (change.has_last_seq) r->last_seq = MAX(r->last_seq, change.last_seq);
+      rc = manifest_note_removed(e, &change, r);
+    }
+    edit_free(&change);
+    if (rc < 0 && rc != VARVE_CORRUPT) return rc;
+    l->at += MANIFEST_RECORD_HEAD + size;
+  }
+  return VARVE_OK;
+}
+
+static int manifest_salvage_state(manifest_loader *l, env *e, manifest_remains *r) {
+  super self = {0}; /* whose the manifest is does not matter here */
+  if (l->size >= MANIFEST_HEADER_SIZE) memcpy(self.id, l->data + 24, sizeof self.id);
+  int rc = manifest_check_header(l, &self);
+  if (rc < 0 && rc != VARVE_CORRUPT) return rc;
+  if (rc < 0) status_keep_message(r->reason);
+  TRY(version_create(e->alloc, &r->state.current));
+  rc = manifest_replay(l, e, &r->state);
+  if (rc == VARVE_OK) {
+    r->log_min = r->state.log_min;
+    r->last_seq = r->state.last_seq;
+    return VARVE_OK;
+  }
+  if (rc == VARVE_CORRUPT && r->reason[0] == '\0') status_keep_message(r->reason);
+  pin_unref(&r->state.current->pin);
+  memset(&r->state, 0, sizeof r->state);
+  return rc == VARVE_CORRUPT ? manifest_salvage_records(l, e, r) : rc;
+}
+
+INTERNAL int manifest_salvage(env *e, uint64_t number, manifest_remains *r) {
+  int rc = VARVE_OK;
+  vfs_file *file = NULL;
+  uint8_t *data = NULL;
+  manifest_loader loader = {number, NULL, 0, 0};
+  memset(r, 0, sizeof *r);
+  TRY(vfs_open(e->fs, FILE_MANIFEST, number, 0, &file));
+  STEP(manifest_read_all(e, file, &data, &loader.size));
+  loader.data = data;
+  STEP(manifest_salvage_state(&loader, e, r));
+out:
+  ALSO(vfs_close(file));
+  mem_free(e->alloc, data, loader.size);
+  if (rc < 0) manifest_remains_free(e, r);
+  return rc;
+}
+
+INTERNAL void manifest_remains_free(env *e, manifest_remains *r) {
+  if (r->state.current != NULL) pin_unref(&r->state.current->pin);
+  mem_free(e->alloc, r->removed, r->removed_room * sizeof *r->removed);
+  memset(r, 0, sizeof *r);
+}
+
 /* ---- writing ---- */
 
 /* Appends the record of `e` to `out`; it will begin at `offset` of the file. Nothing when the edit says nothing. */

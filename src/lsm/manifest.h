@@ -31,6 +31,20 @@ typedef struct manifest_state {
  * follow it. */
 INTERNAL int manifest_load(env *e, const super *s, manifest_state *state, uint64_t *end, bool *torn);
 
+/* What is left of a manifest that may be damaged. */
+typedef struct manifest_remains {
+  manifest_state state; /* when its edits are all there: `current` is pinned; else `current` is NULL */
+  char reason[STATUS_MESSAGE_SIZE]; /* what is damaged; empty when nothing is */
+  uint64_t log_min, last_seq;       /* the highest that a whole record names */
+  uint64_t *removed;                /* tables that whole records took out of the database */
+  size_t removed_count, removed_room;
+} manifest_remains;
+
+/* Reads what is whole of manifest `number`, whatever SUPER says. Damage is no failure: NEWER_FORMAT, MISSING, NOMEM and
+ * IO are. */
+INTERNAL int manifest_salvage(env *e, uint64_t number, manifest_remains *r);
+INTERNAL void manifest_remains_free(env *e, manifest_remains *r);
+
 /* Begins manifest `number` with the whole of `state`, syncs it and its name. Publishing it in SUPER is the caller's. */
 INTERNAL int manifest_create(env *e, const super *s, uint64_t number, const manifest_state *state, manifest **m);
 /* Opens a loaded one for appending at `end`, cutting a torn tail (and syncing the cut). */

@@ -1,0 +1,367 @@
+/* repair.c: a new database of everything that is whole in a damaged one.
+ *
+ *   1. Which files? SUPER names the manifest, the manifest the tables and the first log that counts. When it can be
+ *      read to its end, and the tables that it names are there, only those count. When not, every table and log does
+ *      but for those that a whole record of it took out: then what a compaction had left behind may count once more.
+ *   2. Tables: whole ones stay where they are, of damaged ones the whole blocks are copied (repair_table.c).
+ *   3. Logs: their whole frames become tables (repair_log.c).
+ *   4. All of that is merged (repair_merge.c), every new table is read back, and only then is SUPER written.
+ *
+ * Invariants
+ *   1. Nothing is written to the source.
+ *   2. Before the end the target has no SUPER, so that it cannot be opened; after a failure its files are removed.
+ *   3. Every failure to read the source that is none of memory is a loss, told, and not the end.
+ */
+#include "lsm/repair.h"
+
+#define REPAIR_SEQ_MAX (SEQ_MAX / 2) /* where a new database may begin: it needs sequences of its own */
+
+/* ---- telling ---- */
+
+static slice repair_user_key(slice key, uint64_t *keyspace) {
+  reader r = reader_of(key);
+  *keyspace = 0;
+  if (key.size == 0 || !read_varint64(&r, keyspace)) return slice_make(NULL, 0);
+  return slice_make(r.at, reader_left(&r));
+}
+
+INTERNAL void repair_tell(repair *r, varve_repair_loss loss) {
+  ASSERT(loss.file != NULL && loss.reason != NULL);
+  if (loss.harmless) r->report->mended++;
+  if (!loss.harmless) r->report->losses++;
+  loss.after = repair_user_key(loss.after, &loss.after_keyspace);
+  loss.before = repair_user_key(loss.before, &loss.before_keyspace);
+  if (r->options->loss != NULL) r->options->loss(r->options->context, &loss);
+}
+
+INTERNAL int repair_progress(repair *r, uint64_t bytes) {
+  r->done = MIN(r->done + bytes, r->total);
+  if (r->options->progress == NULL || r->options->progress(r->options->context, r->done, r->total) == 0)
+    return VARVE_OK;
+  return status_fail(VARVE_ABORTED, "the repair was stopped by its caller");
+}
+
+INTERNAL void repair_reason(char reason[STATUS_MESSAGE_SIZE]) {
+  char message[STATUS_MESSAGE_SIZE];
+  status_keep_message(message);
+  const char *at = strstr(message, " is damaged at offset ");
+  at = at == NULL ? NULL : strstr(at, ": ");
+  at = at == NULL ? message : at + 2;
+  memmove(reason, at, strlen(at) + 1);
+}
+
+/* ---- lists ---- */
+
+INTERNAL int repair_grow(allocator *alloc, void **list, uint32_t count, uint32_t *room, size_t size) {
+  ASSERT(count <= *room);
+  if (count < *room) return VARVE_OK;
+  uint32_t more = MAX(16u, 2 * *room);
+  if (more <= *room || more > PTRDIFF_MAX / size) return mem_fail(SIZE_MAX, "a list of a repair");
+  void *grown = mem_resize(alloc, *list, *room * size, more * size);
+  if (grown == NULL) return mem_fail(more * size, "a list of a repair");
+  *list = grown;
+  *room = more;
+  return VARVE_OK;
+}
+
+INTERNAL int repair_add_range(repair *r, const range_tombstone *f) {
+  TRY(rangedel_append(f, &r->ranges));
+  r->range_count++;
+  return VARVE_OK;
+}
+
+INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank, const sst_summary *s) {
+  table_meta *meta;
+  if (s->entries == 0) return VARVE_OK; /* its range tombstones are in the list */
+  TRY(repair_grow(r->alloc, (void **)&r->sources, r->source_count, &r->source_room, sizeof *r->sources));
+  TRY(table_meta_create(r->alloc, s->smallest, s->largest, s->largest_exclusive, &meta));
+  meta->number = number;
+  meta->size = s->size;
+  meta->entries = s->entries;
+  r->sources[r->source_count++] = (repair_source){e, meta, rank, 0};
+  return VARVE_OK;
+}
+
+/* ---- which files count ---- */
+
+static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  repair *r = context;
+  TRY(repair_grow(r->alloc, (void **)&r->files, r->file_count, &r->file_room, sizeof *r->files));
+  r->files[r->file_count++] = (repair_file){kind, number, size};
+  if (kind == FILE_SST || kind == FILE_WAL) r->total += 2 * size;
+  return VARVE_OK;
+}
+
+static const repair_file *repair_find_file(const repair *r, file_kind kind, uint64_t number) {
+  for (uint32_t i = 0; i < r->file_count; i++) {
+    if (r->files[i].kind == kind && r->files[i].number == number) return &r->files[i];
+  }
+  return NULL;
+}
+
+static table_meta *repair_find_meta(const version *v, uint64_t number) {
+  for (uint32_t level = 0; v != NULL && level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      if (v->level[level].tables[i]->number == number) return v->level[level].tables[i];
+    }
+  }
+  return NULL;
+}
+
+/* Damage to SUPER or a manifest: bytes that no entries are in. */
+static void repair_tell_mended(repair *r, file_kind kind, uint64_t number, const char *reason) {
+  repair_tell(r, (varve_repair_loss){.file = file_name(kind, number), .reason = reason, .harmless = true});
+}
+
+/* The number that SUPER names, 0 = none. */
+static int repair_super(repair *r, uint64_t *number) {
+  super root;
+  *number = 0;
+  int rc = super_read(r->from, &root);
+  if (rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
+  if (rc >= 0) {
+    *number = root.manifest;
+    return VARVE_OK;
+  }
+  char reason[STATUS_MESSAGE_SIZE];
+  repair_reason(reason);
+  repair_tell_mended(r, FILE_SUPER, 0, rc == VARVE_MISSING ? "it is missing, or empty" : reason);
+  return VARVE_OK;
+}
+
+/* Whether all tables and the log that the state names are there: else it is that of an earlier moment. */
+static bool repair_is_present(const repair *r, const version *v) {
+  for (uint32_t level = 0; level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      if (repair_find_file(r, FILE_SST, v->level[level].tables[i]->number) == NULL) return false;
+    }
+  }
+  return true;
+}
+
+/* Takes over what the remains `x` of another manifest know beyond those at hand: the state that went further, and
+ * the tables that are gone. `x` is freed. */
+static int repair_join_remains(repair *r, manifest_remains *x) {
+  manifest_remains *best = &r->remains;
+  bool better =
+      x->state.current != NULL && (best->state.current == NULL || x->state.next_number > best->state.next_number);
+  if (better) {
+    manifest_remains kept = *best;
+    *best = *x;
+    *x = kept;
+  }
+  best->log_min = MAX(best->log_min, x->log_min);
+  best->last_seq = MAX(best->last_seq, x->last_seq);
+  uint32_t count = (uint32_t)best->removed_count, room = (uint32_t)best->removed_room;
+  int rc = VARVE_OK;
+  for (size_t i = 0; i < x->removed_count; i++) {
+    STEP(repair_grow(r->alloc, (void **)&best->removed, count, &room, sizeof *best->removed));
+    best->removed[count++] = x->removed[i];
+  }
+out:
+  best->removed_count = count;
+  best->removed_room = room;
+  manifest_remains_free(r->from, x);
+  return rc;
+}
+
+/* Reads a manifest; what is damaged in it is told when `told`. */
+static int repair_read_manifest(repair *r, uint64_t number, manifest_remains *x) {
+  int rc = manifest_salvage(r->from, number, x);
+  if (rc >= 0 || rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
+  memset(x, 0, sizeof *x);
+  repair_reason(x->reason);
+  return VARVE_OK;
+}
+
+static int repair_forget_state(repair *r) {
+  manifest_state *s = &r->remains.state;
+  if (s->current != NULL) pin_unref(&s->current->pin);
+  memset(s, 0, sizeof *s);
+  return VARVE_OK;
+}
+
+/* Finds out what is known of the set of files. */
+static int repair_state(repair *r) {
+  uint64_t named;
+  TRY(repair_super(r, &named));
+  if (named != 0) TRY(repair_read_manifest(r, named, &r->remains));
+  char reason[STATUS_MESSAGE_SIZE];
+  memcpy(reason, r->remains.reason, sizeof reason);
+  for (uint32_t i = 0; i < r->file_count && r->remains.state.current == NULL; i++) {
+    if (r->files[i].kind != FILE_MANIFEST || r->files[i].number == named) continue;
+    for (uint32_t k = i; k < r->file_count && r->files[k].kind == FILE_MANIFEST; k++) {
+      manifest_remains x;
+      if (r->files[k].number == named) continue;
+      TRY(repair_read_manifest(r, r->files[k].number, &x));
+      if (reason[0] == '\0') memcpy(reason, x.reason, sizeof reason);
+      TRY(repair_join_remains(r, &x));
+    }
+    break;
+  }
+  const version *v = r->remains.state.current;
+  if (v != NULL && !repair_is_present(r, v)) {
+    /* Either the tables were removed from under it, or its last records are lost and there are others: use all. */
+    if (reason[0] == '\0') memcpy(reason, "it names tables that are not there", 35);
+    TRY(repair_forget_state(r));
+  }
+  r->report->list_lost = r->remains.state.current == NULL;
+  if (r->report->list_lost) {
+    if (reason[0] == '\0') memcpy(reason, "it is missing", 14);
+    char text[STATUS_MESSAGE_SIZE + 128];
+    memcpy(text, reason, strlen(reason) + 1);
+    strncat(text, ": all tables and logs were used, and what was deleted or overwritten may be back", 127);
+    repair_tell(
+        r, (varve_repair_loss){.file = named == 0 ? "the manifest" : file_name(FILE_MANIFEST, named), .reason = text});
+  } else if (reason[0] != '\0') {
+    repair_tell_mended(r, FILE_MANIFEST, named == 0 ? 1 : named, reason);
+  }
+  return VARVE_OK;
+}
+
+/* ---- tables ---- */
+
+static bool repair_is_removed(const repair *r, uint64_t number) {
+  for (size_t i = 0; i < r->remains.removed_count; i++) {
+    if (r->remains.removed[i] == number) return true;
+  }
+  return false;
+}
+
+static int repair_tables(repair *r) {
+  const version *v = r->remains.state.current;
+  for (uint32_t i = 0; i < r->file_count; i++) {
+    const repair_file *f = &r->files[i];
+    if (f->kind != FILE_SST) continue;
+    const table_meta *meta = repair_find_meta(v, f->number);
+    if (v != NULL ? meta != NULL : !repair_is_removed(r, f->number)) {
+      TRY(repair_table(r, f->number, f->size, meta));
+      continue;
+    }
+    r->report->files_ignored++;
+    TRY(repair_progress(r, 2 * f->size));
+  }
+  return VARVE_OK;
+}
+
+/* ---- the target ---- */
+
+static int repair_target_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  const env *to = context;
+  return status_fail(VARVE_EXISTS, "%s is not empty, %s is in it; repair to a new place", to->fs->location,
+                     file_name(kind, number));
+}
+
+typedef struct repair_any {
+  file_kind kind;
+  uint64_t number;
+} repair_any;
+
+static int repair_any_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  *(repair_any *)context = (repair_any){kind, number};
+  return 1;
+}
+
+/* Removes the clean copies that were merged (sources), or, after a failure, everything. */
+static int repair_remove_sources(repair *r) {
+  for (uint32_t i = 0; i < r->source_count; i++) {
+    if (r->sources[i].e == r->to) TRY(vfs_remove(r->to->fs, FILE_SST, r->sources[i].meta->number));
+  }
+  return VARVE_OK;
+}
+
+static void repair_remove_all(repair *r) {
+  char message[STATUS_MESSAGE_SIZE];
+  repair_any any;
+  status_keep_message(message);
+  while (vfs_list(r->to->fs, repair_any_visit, &any) == 1 && vfs_remove(r->to->fs, any.kind, any.number) >= 0) continue;
+  status_set_message(message);
+}
+
+/* Reads the new tables back. */
+static int repair_check_tables(repair *r) {
+  for (size_t i = 0; i < r->tables.count; i++) {
+    const table_meta *meta = r->tables.tables[i].meta;
+    table *t;
+    uint64_t blocks, entries;
+    TRY(table_open(r->to, r->cache, meta->number, meta->size, false, &t));
+    int rc = table_verify(t, &blocks, &entries);
+    table_close(t);
+    TRY(rc);
+    if (entries != meta->entries) {
+      return status_fail(VARVE_CORRUPT, "%s in %s does not hold what was written to it",
+                         file_name(FILE_SST, meta->number), r->to->fs->location);
+    }
+    TRY(repair_progress(r, 0));
+  }
+  return VARVE_OK;
+}
+
+/* The manifest, read back, and then SUPER: from here on it is a database. */
+static int repair_publish(repair *r) {
+  int rc = VARVE_OK;
+  version *empty = NULL;
+  manifest *m = NULL;
+  manifest_state state = {0}, back = {0};
+  super root = {0};
+  uint64_t number = r->next_number++, end;
+  bool torn;
+  TRY(version_create(r->alloc, &empty));
+  STEP(version_apply(empty, &r->tables, &state.current));
+  state.log_min = state.clean_log = 1; /* there is none, and nothing of it is missing */
+  state.next_number = r->next_number;
+  state.last_seq = MIN(r->seq_max, REPAIR_SEQ_MAX);
+  r->to->random(r->to, root.id, sizeof root.id);
+  STEP(vfs_sync_dir(r->to->fs));
+  STEP(manifest_create(r->to, &root, number, &state, &m));
+  rc = manifest_close(m);
+  if (rc < 0) goto out;
+  root.manifest = number;
+  STEP(manifest_load(r->to, &root, &back, &end, &torn));
+  STEP(super_write(r->to, &root));
+out:
+  if (back.current != NULL) pin_unref(&back.current->pin);
+  if (state.current != NULL) pin_unref(&state.current->pin);
+  pin_unref(&empty->pin);
+  return rc;
+}
+
+/* ---- all of it ---- */
+
+static int repair_all(repair *r) {
+  TRY(vfs_list(r->from->fs, repair_visit, r));
+  if (r->file_count == 0) {
+    return status_fail(VARVE_MISSING, "there is no database at %s, nor anything left of one", r->from->fs->location);
+  }
+  TRY(repair_state(r));
+  TRY(repair_tables(r));
+  TRY(repair_logs(r));
+  TRY(repair_merge(r));
+  TRY(repair_remove_sources(r));
+  TRY(repair_check_tables(r));
+  TRY(repair_publish(r));
+  return repair_progress(r, r->total);
+}
+
+INTERNAL int lsm_repair(env *from, env *to, const varve_repair_options *options, varve_repair_report *report) {
+  repair r = {.from = from, .to = to, .alloc = to->alloc, .options = options, .report = report, .next_number = 1};
+  memset(report, 0, sizeof *report);
+  TRY(vfs_list(to->fs, repair_target_visit, to));
+  TRY(block_cache_create(r.alloc, 1 * MiB, &r.cache));
+  buf_init(&r.ranges, r.alloc);
+  edit_init(&r.tables, r.alloc);
+  int rc = repair_all(&r);
+  if (rc < 0) repair_remove_all(&r);
+  for (uint32_t i = 0; i < r.source_count; i++) pin_unref(&r.sources[i].meta->pin);
+  mem_free(r.alloc, r.sources, r.source_room * sizeof *r.sources);
+  mem_free(r.alloc, r.files, r.file_room * sizeof *r.files);
+  manifest_remains_free(from, &r.remains);
+  edit_free(&r.tables);
+  buf_free(&r.ranges);
+  block_cache_destroy(r.cache);
+  return rc;
+}
+
+#undef REPAIR_SEQ_MAX
