@@ -44,6 +44,14 @@ export default [
     },
   },
   {
+    files: ['**/*.cjs'],
+    languageOptions: { sourceType: 'commonjs', globals: { ...shared, process: 'readonly', require: 'readonly' } },
+  },
+  {
+    files: ['tests/package/programs/page.js'],
+    languageOptions: { globals: { URLSearchParams: 'readonly', location: 'readonly', document: 'readonly' } },
+  },
+  {
     files: ['tests/**', 'bench/**', 'tools/**'],
     rules: { 'max-lines-per-function': 'off' },
   },
