@@ -223,6 +223,7 @@ int cli_run_verify(cli_state *cli);
 int cli_run_compact(cli_state *cli);
 int cli_run_backup(cli_state *cli);
 int cli_run_restore(cli_state *cli);
+int cli_run_convert(cli_state *cli);
 int cli_run_bench(cli_state *cli);
 int cli_run_keyspaces(cli_state *cli);
 int cli_run_drop(cli_state *cli);

@@ -162,6 +162,16 @@ const cli_verb cli_verbs[] = {
      .words_max = 1,
      .opening = CLI_OPEN_NOTHING,
      .run = cli_run_restore},
+    {.name = "convert",
+     .arguments = "TARGET",
+     .summary = "copy the database to TARGET, which is one file (*.varve) or a directory",
+     .detail = "The copy is the same byte for byte. PATH is only read, and nobody may have it open. TARGET must not "
+               "exist\n"
+               "or be empty, and is a database only when all of it is there.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_NOTHING,
+     .run = cli_run_convert},
     {.name = "bench",
      .arguments = "",
      .summary = "measure this machine: fill, read, scan",

@@ -1,4 +1,4 @@
-/* cli_verbs_care.c: verify, compact, backup, restore, stats. */
+/* cli_verbs_care.c: verify, compact, backup, restore, convert, stats. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -68,6 +68,31 @@ int cli_run_restore(cli_state *cli) {
   }
   if (status != VARVE_OK) return cli_db_failed(NULL, status);
   (void)cli_print(&cli->out, "restored to %s\n", cli->path);
+  return CLI_OK;
+}
+
+typedef struct convert_progress {
+  cli_progress bar;
+  uint64_t total;
+} convert_progress;
+
+static int convert_tick(void *context, uint64_t done, uint64_t total) {
+  convert_progress *p = context;
+  p->total = total;
+  return cli_progress_tick(&p->bar, done, total);
+}
+
+int cli_run_convert(cli_state *cli) {
+  CLI_ASSERT(cli->db == NULL);
+  const char *target = cli->words[0].data;
+  convert_progress progress = {.total = 0};
+  cli_progress_begin(&progress.bar, "convert");
+  int status = varve_convert(cli->path, target, convert_tick, &progress);
+  cli_progress_end(&progress.bar);
+  if (status != VARVE_OK) return cli_db_failed(NULL, status);
+  char size[32];
+  cli_size_text(size, progress.total);
+  (void)cli_print(&cli->out, "converted to %s: %s copied; %s is as it was\n", target, size, cli->path);
   return CLI_OK;
 }
 

@@ -336,13 +336,21 @@ VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report
  * before it is published. */
 VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context);
 
+/* Copies the database at `source` to `target` in the layout that the target's path asks for: one file when it ends in
+ * ".varve", else a directory. The copy is the same byte for byte, also a backup stays a backup. The source must not be
+ * open (LOCKED) and is only read; the target must not exist or be empty (EXISTS). It is published, all of it synced,
+ * by the last step: after a crash before that there is no database at `target`, and after a failure it is empty.
+ * Errors: MISSING, NOT_DATABASE, CORRUPT (the root is damaged, or a file is cut short; tables are copied as they are:
+ * see varve_verify), IO, FULL, ABORTED. `progress` may be NULL. */
+VARVE_API int varve_convert(const char *source, const char *target, varve_progress progress, void *context);
+
 /* What could not be saved, or was damaged and could be made anew. All of it is borrowed for the time of the call. */
 typedef struct varve_repair_loss {
   const char *file;      /* "7.sst"; empty when it is no one file's */
   uint64_t offset, size; /* the bytes at fault; size 0 = not known, or none */
   const char *reason;    /* what happened to them, as a part of a sentence */
   bool harmless;         /* nothing is missing because of it */
-  /* What is missing lies between these keys, as far as their neighbours tell; an empty key says nothing. */
+  /* What is missing lies between these keys, as far as their neighbours tell; data NULL = they do not. */
   varve_slice after, before;
   uint64_t after_keyspace, before_keyspace; /* the keyspaces' numbers; 0 is the default one */
 } varve_repair_loss;

@@ -99,6 +99,7 @@
 #include "lsm/lsm_read.c"
 #include "lsm/lsm.c"
 #include "lsm/backup.c"
+#include "lsm/convert.c"
 #include "lsm/lsm_check.c"
 #include "lsm/repair_window.c"
 #include "lsm/repair_scan.c"

@@ -1,6 +1,8 @@
 /* api_care.c: compaction, verification, backup, restoring, figures, and work for hosts without threads. */
 #include "api/api_int.h"
 
+#include "lsm/convert.h"
+
 VARVE_API int varve_compact(varve_db *db, varve_progress progress, void *context) {
   TRY(api_check(db));
   return lsm_compact(db->lsm, progress, context);
@@ -37,6 +39,20 @@ VARVE_API int varve_restore(const char *backup, const char *target, varve_progre
   int rc = api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &to);
   if (rc >= 0) {
     rc = lsm_restore(from, to, progress, context);
+    ALSO(api_close_env(to));
+  }
+  ALSO(api_close_env(from));
+  return rc;
+}
+
+VARVE_API int varve_convert(const char *source, const char *target, varve_progress progress, void *context) {
+  if (source == NULL || source[0] == '\0') return status_fail(VARVE_INVALID, "the source's path is empty");
+  if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
+  env *from, *to;
+  TRY(api_open_env(source, VFS_PLACE_READ_ONLY, 0, VARVE_NOT_DATABASE, &from));
+  int rc = api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &to);
+  if (rc >= 0) {
+    rc = lsm_convert(from, to, progress, context);
     ALSO(api_close_env(to));
   }
   ALSO(api_close_env(from));

@@ -1,7 +1,7 @@
 /** Every verb on small databases. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { eachProgram } from './cli_program.js'
@@ -195,6 +195,25 @@ eachProgram('care', (varve) => {
     varve.ok([path, 'del', 'b'])
     assert.match(varve.ok([path, 'compact']).out, /^compacted: .* before, .* now\n$/)
     assert.equal(varve.ok([path, 'scan']).out, 'a\t1\nc\t3\n')
+  })
+
+  test('convert: a directory as one file, and back, byte for byte', () => {
+    const path = varve.database({ a: '1', b: '2' })
+    const [single, again] = [varve.path('.varve'), varve.path()]
+    assert.match(
+      varve.ok([path, 'convert', single]).out,
+      new RegExp(`^converted to ${single}: [0-9.]+ [KM]?i?B copied; ${path} is as it was\n$`),
+    )
+    assert.ok(statSync(single).isFile())
+    varve.ok([single, 'convert', again])
+    assert.equal(checksumOf(again), checksumOf(path))
+    assert.equal(varve.ok([single, 'scan']).out, 'a\t1\nb\t2\n')
+    varve.ok([single, 'put', 'c', '3'])
+    assert.match(varve.ok([single, 'verify']).out, /^OK: /)
+    varve.fails([path, 'convert', single], 3, /^varve: EXISTS: /)
+    varve.fails([path, 'convert', again], 3, /^varve: EXISTS: /)
+    varve.fails([varve.path(), 'convert', varve.path()], 3, /^varve: MISSING: there is no database/)
+    varve.fails([path, 'convert'], 2, /TARGET/)
   })
 
   test('backup, again, restore', () => {
