@@ -1,6 +1,6 @@
 /* vfs_host.c: files of the JavaScript host, one WebAssembly import for each slot of vfs_ops.
  *
- * The host keeps the files; here they are numbers. `place` is a database's directory, `file` an open file. Offsets and
+ * The host keeps the files; here they are numbers. `place` is a database's directory or one file, `file` an open file. Offsets and
  * sizes cross as doubles, which hold every integer below 2^53 and cost JavaScript nothing, where a 64-bit integer would
  * become a BigInt. bindings/js/src/module.js is the other side, bindings/js/src/host/host.js the contract of what
  * stands behind it.
@@ -17,10 +17,12 @@
 #define HOST_IMPORT(name) __attribute__((import_module("host"), import_name(name)))
 
 #define HOST_SIZE_MAX 9007199254740992.0 /* 2^53 */
+#define HOST_FOREIGN  1
+#define HOST_ONE_FILE 2
 
 HOST_IMPORT("place_open") extern int host_place_open(const char *path, size_t size, uint32_t flags);
-/* 1 = the place held names that are no file of ours when it was opened. */
-HOST_IMPORT("place_foreign") extern int host_place_foreign(int place);
+/* HOST_FOREIGN: the place held names that are no file of ours when it was opened. HOST_ONE_FILE: it is one file. */
+HOST_IMPORT("place_traits") extern int host_place_traits(int place);
 HOST_IMPORT("place_close") extern int host_place_close(int place);
 HOST_IMPORT("open") extern int host_open(int place, int kind, double number, uint32_t flags);
 HOST_IMPORT("close") extern int host_close(int file);
@@ -77,7 +79,8 @@ static host_fs *host_fs_of(vfs *fs) {
 }
 
 static int host_vfs_open(vfs *fs, file_kind kind, uint64_t number, uint32_t flags, vfs_file **out) {
-  ASSERT(kind < FILE_KINDS && number < ((uint64_t)1 << 53));
+  ASSERT(number < ((uint64_t)1 << 53));
+  ASSERT((kind == FILE_SINGLE) == ((fs->traits & VFS_ONE_FILE) != 0));
   *out = NULL;
   if ((flags & (VFS_CREATE | VFS_WRITE)) != 0) TRY(host_writable(fs));
   host_file *f = MEM_NEW(fs->alloc, host_file);
@@ -184,7 +187,7 @@ static int host_vfs_list(vfs *fs, vfs_visit visit, void *context) {
     if ((size_t)count <= room) {
       for (int i = 0; i < count && rc == VARVE_OK; i++) {
         const double *row = rows + 3 * (size_t)i;
-        ASSERT(row[0] >= 0 && row[0] < FILE_KINDS && row[1] >= 0 && row[1] < HOST_SIZE_MAX && row[2] >= 0);
+        ASSERT(row[0] >= 0 && row[0] <= FILE_SINGLE && row[1] >= 0 && row[1] < HOST_SIZE_MAX && row[2] >= 0);
         rc = visit(context, (file_kind)row[0], (uint64_t)row[1], (uint64_t)row[2]);
       }
       break;
@@ -253,7 +256,9 @@ INTERNAL int vfs_host_open(allocator *alloc, const char *path, uint32_t flags, v
   h->base.ops = &host_ops;
   h->base.alloc = alloc;
   h->base.traits = (flags & VFS_PLACE_READ_ONLY) != 0 ? VFS_READ_ONLY : 0;
-  h->base.foreign = host_place_foreign(place) > 0;
+  int traits = host_place_traits(place);
+  h->base.foreign = (traits & HOST_FOREIGN) != 0;
+  if ((traits & HOST_ONE_FILE) != 0) h->base.traits |= VFS_ONE_FILE;
   h->base.location = location;
   h->place = place;
   h->location = location;
@@ -264,3 +269,5 @@ INTERNAL int vfs_host_open(allocator *alloc, const char *path, uint32_t flags, v
 
 #undef HOST_IMPORT
 #undef HOST_SIZE_MAX
+#undef HOST_FOREIGN
+#undef HOST_ONE_FILE

@@ -63,7 +63,7 @@ export const STATUS_BY_NUMBER = Object.freeze({
   '-21': { name: 'BUG', text: 'a promise of the engine does not hold; please report this' },
 })
 
-export const ABI_VERSION = 2
+export const ABI_VERSION = 3
 export const ABI_OP_PUT = 0
 export const ABI_OP_DEL = 1
 export const ABI_OP_CLEAR = 2

@@ -12,6 +12,7 @@ import { Bridge } from './bridge.js'
 import { callTable, deadTable } from './calls.js'
 import { FORM_BUFFER, FORM_TEXT, refuseLoneSurrogates } from './encodings.js'
 import { statusError } from './errors.js'
+import { traitsOf } from './host/host.js'
 import { wasiImports } from './wasi_imports.js'
 
 /** @typedef {string | Uint8Array} Bytes */
@@ -144,7 +145,7 @@ export class Module {
       /** @param {number} path @param {number} size @param {number} flags */
       place_open: (path, size, flags) => b.guard(() => b.places.add(b.host.open(text(path, size), flags))),
       /** @param {number} place */
-      place_foreign: (place) => b.guard(() => Number(b.places.at(place).foreign)),
+      place_traits: (place) => b.guard(() => traitsOf(b.places.at(place))),
       /** @param {number} place */
       place_close: (place) => b.guard(() => b.places.take(place).close()),
       /** @param {number} place @param {number} kind @param {number} number @param {number} flags */

@@ -6,13 +6,21 @@
 
 import { STATUS } from '../abi.js'
 
-/** The kinds of files by number, and their names' endings. */
+/** The kinds of files by number, and their names' endings. One more kind is FILE_SINGLE, number 0: the file of a
+ * place that is one file. */
 export const FILE_ENDINGS = Object.freeze(['SUPER', '.man', '.wal', '.sst'])
+
+export const FILE_SINGLE = FILE_ENDINGS.length
+
+/** A name of this ending where nothing is yet is a database in one file. */
+export const SINGLE_ENDING = '.varve'
 
 export const OPEN_CREATE = 1
 export const OPEN_WRITE = 2
 export const PLACE_CREATE = 1
 export const PLACE_READ_ONLY = 2
+const PLACE_FOREIGN = 1
+const PLACE_ONE_FILE = 2
 
 /** A failure of a host, with the status that the engine gets. `cause` is the system's own error. */
 export class HostError extends Error {
@@ -44,6 +52,7 @@ export class HostError extends Error {
  * @typedef {object} HostPlace the place of one database
  * @property {boolean} foreign it held names that are not ours (see isOurs) when it was opened, and no SUPER: no
  *   database is made among them
+ * @property {boolean} [single] it is one file: FILE_SINGLE is all that it holds, and the engine keeps its files in that
  * @property {(kind: number, number: number, flags: number) => HostFile} open MISSING, or EXISTS with OPEN_CREATE
  * @property {(kind: number, number: number) => void} remove
  * @property {() => void} syncDir returns when the names created and removed are durable
@@ -63,10 +72,16 @@ export class HostError extends Error {
  * @property {() => number} memory the machine's memory in bytes, 0 = unknown
  */
 
+/** What the engine asks a place for: see vfs_host.c. @param {HostPlace} place */
+export function traitsOf(place) {
+  return (place.foreign ? PLACE_FOREIGN : 0) | (place.single === true ? PLACE_ONE_FILE : 0)
+}
+
 /** "12.sst", "SUPER".
  * @param {number} kind
  * @param {number} number */
 export function fileName(kind, number) {
+  if (kind === FILE_SINGLE) return 'SINGLE'
   return kind === 0 ? 'SUPER' : `${number}${FILE_ENDINGS[kind]}`
 }
 

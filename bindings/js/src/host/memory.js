@@ -2,7 +2,7 @@
 // tests, and for pages that want nothing stored. (A database opened at ':memory:' needs no files at all and uses no
 // host's.)
 
-import { HostError, OPEN_CREATE, PLACE_CREATE, fileName, parseFileName } from './host.js'
+import { FILE_SINGLE, HostError, OPEN_CREATE, PLACE_CREATE, SINGLE_ENDING, fileName, parseFileName } from './host.js'
 
 /** @import { Host, HostFile, HostPlace } from './host.js' */
 
@@ -79,12 +79,14 @@ class MemoryDirectory {
 /** @implements {HostPlace} */
 class MemoryPlace {
   foreign = false // nobody else puts names into this memory
+  single
   #path
   #directory
   #mine = false
 
   /** @param {string} path @param {MemoryDirectory} directory */
   constructor(path, directory) {
+    this.single = path.endsWith(SINGLE_ENDING)
     this.#path = path
     this.#directory = directory
   }
@@ -113,7 +115,7 @@ class MemoryPlace {
   list() {
     const found = []
     for (const [name, store] of this.#directory.files) {
-      const file = parseFileName(name)
+      const file = this.single ? { kind: FILE_SINGLE, number: 0 } : parseFileName(name)
       if (file !== null) found.push({ ...file, size: store.size })
     }
     return found

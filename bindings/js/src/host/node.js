@@ -1,14 +1,15 @@
-// node.js: a directory of the file system, by Node's synchronous calls. File descriptors stay open, reads and writes
+// node.js: a directory of the file system, or one file in it, by Node's synchronous calls. File descriptors stay open, reads and writes
 // name their offset, and syncs are real.
 
 import fs from 'node:fs'
 import os from 'node:os'
 import { randomFillSync } from 'node:crypto'
-import { join } from 'node:path'
-import { HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY } from './host.js'
+import { dirname, join } from 'node:path'
+import { FILE_SINGLE, HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY } from './host.js'
 import { fileName, isOurs, parseFileName } from './host.js'
 import { systemError } from './node_errors.js'
 import { NodeLock } from './node_lock.js'
+import { findFile, identityOf, isOneFile, statOf } from './node_path.js'
 
 /** @import { Host, HostFile, HostPlace } from './host.js' */
 
@@ -29,6 +30,27 @@ function giveBackAtExit() {
       }
     }
   })
+}
+
+/** The lock, or null when there can be none: nobody can own what nobody can write.
+ * @param {NodeLock} lock @param {number} waitMs @param {boolean} readOnly */
+function takeLock(lock, waitMs, readOnly) {
+  try {
+    lock.take(waitMs)
+  } catch (error) {
+    if (readOnly && error instanceof HostError && /** @type {any} */ (error.cause)?.code === 'EROFS') return null
+    throw error
+  }
+  held.add(lock)
+  giveBackAtExit()
+  return lock
+}
+
+/** @param {NodeLock | null} lock */
+function giveLock(lock) {
+  if (lock === null) return
+  held.delete(lock)
+  lock.give()
 }
 
 /** @implements {HostFile} */
@@ -179,25 +201,13 @@ class NodePlace {
 
   /** @param {number} waitMs */
   lock(waitMs) {
-    const lock = new NodeLock(this.#path)
-    try {
-      lock.take(waitMs)
-    } catch (error) {
-      // Nobody can own a directory that nobody can write.
-      if (this.#readOnly && error instanceof HostError && /** @type {any} */ (error.cause)?.code === 'EROFS') return
-      throw error
-    }
-    this.#lock = lock
-    held.add(lock)
-    giveBackAtExit()
+    this.#lock = takeLock(new NodeLock(this.#path), waitMs, this.#readOnly)
   }
 
   unlock() {
-    if (this.#lock === null) return
     const lock = this.#lock
     this.#lock = null
-    held.delete(lock)
-    lock.give()
+    giveLock(lock)
   }
 
   close() {
@@ -207,12 +217,109 @@ class NodePlace {
   }
 }
 
+/**
+ * One file, whose name the user gave. Within this thread it is also told by its identity, under which two hard links to
+ * it are one.
+ * @implements {HostPlace}
+ */
+class NodeFilePlace {
+  single = true
+  foreign = false // the engine looks into the file
+  #path
+  #file
+  #readOnly
+  /** @type {NodeLock | null} */
+  #lock = null
+  #identity = ''
+
+  /** @type {Set<NodeFilePlace>} */
+  static #open = new Set()
+
+  /** @param {string} path for messages @param {string} file the full path @param {boolean} readOnly */
+  constructor(path, file, readOnly) {
+    this.#path = path
+    this.#file = file
+    this.#readOnly = readOnly
+  }
+
+  /** @param {number} kind */
+  #check(kind) {
+    if (kind !== FILE_SINGLE) throw new HostError('BUG', `${this.#path} holds no file of the kind ${kind}`)
+  }
+
+  /** @param {number} kind @param {number} _number @param {number} flags */
+  open(kind, _number, flags) {
+    this.#check(kind)
+    const create = (flags & OPEN_CREATE) !== 0
+    const mode = create ? 'wx+' : (flags & OPEN_WRITE) !== 0 ? 'r+' : 'r'
+    try {
+      const file = new NodeFile(fs.openSync(this.#file, mode, 0o600), this.#path)
+      if (create) this.#identity = identityOf(this.#file)
+      return file
+    } catch (error) {
+      throw systemError(error, `cannot open ${this.#path}`)
+    }
+  }
+
+  /** @param {number} kind @param {number} _number */
+  remove(kind, _number) {
+    this.#check(kind)
+    try {
+      fs.unlinkSync(this.#file)
+    } catch (error) {
+      throw systemError(error, `cannot remove ${this.#path}`)
+    }
+  }
+
+  syncDir() {
+    const fd = openDirectory(dirname(this.#file))
+    if (fd < 0) return
+    try {
+      fs.fsyncSync(fd)
+    } catch (error) {
+      throw systemError(error, `cannot sync the directory of ${this.#path}`)
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  list() {
+    const stat = statOf(this.#file)
+    return stat === undefined ? [] : [{ kind: FILE_SINGLE, number: 0, size: stat.size }]
+  }
+
+  /** @param {number} waitMs */
+  lock(waitMs) {
+    this.#identity = identityOf(this.#file)
+    for (const other of NodeFilePlace.#open) {
+      if (this.#identity === '' || other.#identity !== this.#identity || other.#file === this.#file) continue
+      const message = `database ${this.#path} is open in this process already, by another path to the file`
+      throw new HostError('LOCKED', `${message} (${other.#path}); close that first`)
+    }
+    this.#lock = takeLock(new NodeLock(this.#path, `${this.#file}-lock`), waitMs, this.#readOnly)
+    if (this.#lock !== null) NodeFilePlace.#open.add(this)
+  }
+
+  unlock() {
+    const lock = this.#lock
+    this.#lock = null
+    NodeFilePlace.#open.delete(this)
+    giveLock(lock)
+  }
+
+  close() {
+    this.unlock()
+  }
+}
+
 /** @implements {Host} */
 export class NodeHost {
   name = 'node'
 
   /** @param {string} path @param {number} flags */
   open(path, flags) {
+    const readOnly = (flags & PLACE_READ_ONLY) !== 0
+    if (isOneFile(path)) return new NodeFilePlace(path, findFile(path, flags), readOnly)
     let stat
     try {
       stat = fs.statSync(path, { throwIfNoEntry: false })
@@ -226,8 +333,8 @@ export class NodeHost {
     if (stat === undefined)
       throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
     if (!stat.isDirectory())
-      throw new HostError('NOT_DATABASE', `${path} is not a directory; a database is a directory`)
-    return new NodePlace(path, (flags & PLACE_READ_ONLY) !== 0, holdsForeign(path), openDirectory(path))
+      throw new HostError('NOT_DATABASE', `${path} is not a directory; a database is a directory or one file`)
+    return new NodePlace(path, readOnly, holdsForeign(path), openDirectory(path))
   }
 
   /** @param {string} path @param {string} other */

@@ -1,4 +1,4 @@
-// node_lock.js: one owner of a directory at a time, among Node processes, their workers, and native processes.
+// node_lock.js: one owner of a place at a time, among Node processes, their workers, and native processes.
 //
 // JavaScript cannot take a lock of the kernel, so Node's lock is the existence of LOCK.node with a line that says
 // whose it is: "<pid> <start>\n", start = field 22 of /proc/<pid>/stat, or 0 where there is no /proc. Linux adds a
@@ -19,19 +19,22 @@
 // Where hard links do not exist, LOCK.node is created exclusively and written; empty and younger than a second it
 // counts as held.
 //
+// A database in one file, app.varve, has app.varve-lock.node in the place of LOCK.node. Two hard links to one file are
+// two places here.
+//
 // Limits: a claim says nothing across machines or containers that share a directory but not their processes.
 
 import fs from 'node:fs'
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { STATUS } from '../abi.js'
 import { HostError } from './host.js'
 import { systemError } from './node_errors.js'
 
-const NAME = 'LOCK.node'
 const EMPTY_IS_HELD_MS = 1000
 const NATIVE_PATIENCE_MS = 50
 const TAKEOVER_PATIENCE_MS = 2000
+const CLAIM = /^\.(\d{1,10})\.(\d{1,18})\.(\d{1,10})\.[0-9a-f]+$/
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EINVAL'])
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
@@ -109,8 +112,8 @@ function removeQuietly(path) {
   }
 }
 
-/** @param {string} directory @param {number} pid @param {string} kind */
-function lockedError(directory, pid, kind) {
+/** @param {string} location @param {number} pid @param {string} kind */
+function lockedError(location, pid, kind) {
   const where =
     pid === process.pid
       ? `in this process already (${pid})`
@@ -121,20 +124,23 @@ function lockedError(directory, pid, kind) {
     pid === process.pid
       ? 'use the Database that has it open, or close that one first'
       : 'close it there, or open it with { lock: { wait: milliseconds } }'
-  return new HostError('LOCKED', `database ${directory} is open ${where}; ${fix}`)
+  return new HostError('LOCKED', `database ${location} is open ${where}; ${fix}`)
 }
 
 export class NodeLock {
-  #directory
+  #location
+  #native
   #path
   #line
   #claim = ''
   #held = false
 
-  /** @param {string} directory */
-  constructor(directory) {
-    this.#directory = directory
-    this.#path = join(directory, NAME)
+  /** @param {string} location for messages
+   * @param {string} native the lock file of native processes; ours lies beside it */
+  constructor(location, native = join(location, 'LOCK')) {
+    this.#location = location
+    this.#native = native
+    this.#path = `${native}.node`
     const start = readStat('/proc/self/stat')?.start ?? '0'
     const thread = ownThread()
     this.#line = `${process.pid} ${start}\n${thread === '' ? '' : `${thread}\n`}`
@@ -158,7 +164,7 @@ export class NodeLock {
     this.#takeFile()
     try {
       this.#checkNative()
-      if (this.#read() !== this.#line) throw lockedError(this.#directory, 0, '')
+      if (this.#read() !== this.#line) throw lockedError(this.#location, 0, '')
     } catch (error) {
       this.give()
       throw error
@@ -182,7 +188,7 @@ export class NodeLock {
         this.#held = true
         return
       }
-      if (Date.now() > deadline) throw lockedError(this.#directory, 0, '')
+      if (Date.now() > deadline) throw lockedError(this.#location, 0, '')
       sleepSync(1 + Math.floor(Math.random() * 10))
     }
   }
@@ -196,16 +202,16 @@ export class NodeLock {
       fs.writeFileSync(this.#claim, this.#line, { flag: 'wx', mode: 0o600 })
       if (this.#link()) return true
       const owner = livingOwner(this.#path, EMPTY_IS_HELD_MS)
-      if (owner !== null) throw lockedError(this.#directory, owner.pid, '')
+      if (owner !== null) throw lockedError(this.#location, owner.pid, '')
       if (this.#othersClaim()) return false
       // Nobody else may remove it now: read it once more, for it may have changed hands before our claim was there.
       const now = livingOwner(this.#path, EMPTY_IS_HELD_MS)
-      if (now !== null) throw lockedError(this.#directory, now.pid, '')
+      if (now !== null) throw lockedError(this.#location, now.pid, '')
       removeQuietly(this.#path)
       return this.#link()
     } catch (error) {
       if (error instanceof HostError) throw error
-      throw systemError(error, `cannot lock ${this.#directory}`)
+      throw systemError(error, `cannot lock ${this.#location}`)
     } finally {
       removeQuietly(this.#claim)
     }
@@ -233,23 +239,24 @@ export class NodeLock {
   /** Whether anybody else, alive, has a claim file. Dead ones are removed. */
   #othersClaim() {
     let others = false
-    for (const name of fs.readdirSync(this.#directory)) {
-      const match = /^LOCK\.node\.(\d{1,10})\.(\d{1,18})\.(\d{1,10})\.[0-9a-f]+$/.exec(name)
-      if (match === null || this.#claim.endsWith(name)) continue
+    const directory = dirname(this.#path)
+    const prefix = basename(this.#path)
+    for (const name of fs.readdirSync(directory)) {
+      const match = name.startsWith(prefix) ? CLAIM.exec(name.slice(prefix.length)) : null
+      if (match === null || name === basename(this.#claim)) continue
       const thread = match[3] === '0' ? '' : (match[3] ?? '')
       if (alive(Number(match[1]), match[2] ?? '0', thread)) others = true
-      else removeQuietly(join(this.#directory, name))
+      else removeQuietly(join(directory, name))
     }
     return others
   }
 
   /** A native process that owns LOCK, or is about to see our claim and let go of it. */
   #checkNative() {
-    const path = join(this.#directory, 'LOCK')
     for (let waited = 0; ; waited += 5) {
-      const owner = livingOwner(path, 0)
+      const owner = livingOwner(this.#native, 0)
       if (owner === null) return
-      if (waited >= NATIVE_PATIENCE_MS) throw lockedError(this.#directory, owner.pid, ' (native)')
+      if (waited >= NATIVE_PATIENCE_MS) throw lockedError(this.#location, owner.pid, ' (native)')
       sleepSync(5)
     }
   }
