@@ -53,7 +53,9 @@ function readStat(path) {
     return null
   }
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return { state: fields[0] ?? '?', start: fields[19] ?? '0' }
+  // A killed process is a zombie as soon as its first thread is gone; the others may still be in the middle of a write.
+  const state = fields[17] === '1' ? fields[0] : 'D'
+  return { state: state ?? '?', start: fields[19] ?? '0' }
 }
 
 function ownThread() {
