@@ -12,7 +12,7 @@
  *                 last ")"), 0 where there is no /proc. In LOCK.node a second line "<thread>\n" may follow: the id of
  *                 the worker's thread, which may be terminated while its process lives on.
  *
- * A claim is alive when a process <pid> exists that is no zombie (state Z or X) and, if <start> is not 0 and the start
+ * A claim is alive when a process <pid> exists that is no zombie (state Z or X, with one thread) and, if <start> is not 0 and the start
  * of that process can be read, has this start and, if one is named, this thread. An empty LOCK is no claim. An empty
  * LOCK.node is a claim about to be written: it is read again for up to 20 ms, and is dead when it still says nothing.
  *
@@ -130,10 +130,13 @@ static bool lock_process_start(uint64_t pid, uint64_t *start, char *state) {
     at = strchr(at, ' ');
     if (at == NULL) return false;
     at++;
+    if (field == 19 && strncmp(at, "1 ", 2) != 0) *state = 'D'; /* threads: see lock_claim_alive */
   }
   return lock_parse_number(&at, start);
 }
 
+/* A process that was killed is a zombie as soon as its first thread is gone. The others may still be in the middle of a
+ * write, so until they have ended the claim holds: lock_process_start gives no state of Z then. */
 static bool lock_claim_alive(lock_claim claim) {
   uint64_t start = 0;
   char state = '?';

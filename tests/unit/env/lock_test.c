@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -176,6 +178,43 @@ static void line_of_a_dead_one_does_not_name_the_holder(void **state) {
   TEST_RC(vfs_lock(s->fs, 0), VARVE_LOCKED);
   assert_message_names(pid);
   child_kill(pid);
+}
+
+static void *sleep_for_ever(void *unused) {
+  (void)unused;
+  for (;;) pause();
+  return NULL;
+}
+
+/* The first thread of a process that was killed may be gone, while another is still writing. */
+static void process_lives_while_one_of_its_threads_does(void **state) {
+  scene *s = *state;
+  char line[64], path[64], text[256] = "";
+  fflush(NULL);
+  pid_t pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) {
+    pthread_t other;
+    if (pthread_create(&other, NULL, sleep_for_ever, NULL) != 0) _exit(1);
+    syscall(SYS_exit, 0);
+  }
+  snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+  for (int tries = 0; tries < 5000 && strstr(text, ") Z ") == NULL; tries++) {
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    usleep(1000);
+  }
+  assert_non_null(strstr(text, ") Z "));
+  snprintf(line, sizeof(line), "%lld %llu\n", (long long)pid, process_start(pid));
+  write_text(s, "LOCK.node", line);
+  TEST_RC(vfs_lock(s->fs, 0), VARVE_LOCKED);
+  assert_message_names(pid);
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  TEST_OK(vfs_lock(s->fs, 20000)); /* a zombie that nobody waited for, and nothing else */
+  TEST_OK(vfs_unlock(s->fs));
+  assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void waiting_ends_when_the_holder_does(void **state) {
@@ -354,6 +393,7 @@ int main(void) {
       SCENE_TEST(claim_is_written_and_cleared),
       SCENE_TEST(holder_is_named_and_dies_with_its_lock),
       SCENE_TEST(line_of_a_dead_one_does_not_name_the_holder),
+      SCENE_TEST(process_lives_while_one_of_its_threads_does),
       SCENE_TEST(waiting_ends_when_the_holder_does),
       SCENE_TEST(forked_child_owns_nothing),
       SCENE_TEST(processes_take_turns),
