@@ -211,14 +211,14 @@ static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t 
 }
 
 /* A frame whose write failed may be there all the same, whole: then it must not come to life, in a log after which
- * another one says that it ended before. Zeros make it none, or a cut, for which a full disk has room; when neither
- * works the log ends in doubt, and nothing may follow. */
+ * another one says that it ended before. Zeros make it none, or a cut, for which a full disk has room, and which counts
+ * once it is synced; when neither works the log ends in doubt, and nothing may follow. */
 static void wal_undo(wal_writer *w, uint64_t offset) {
   static const uint8_t none[WAL_UNIT];
   char message[STATUS_MESSAGE_SIZE];
   status_keep_message(message);
   if (vfs_write_at(w->file, offset, none, sizeof none) < 0) {
-    if (vfs_truncate(w->file, offset) < 0) {
+    if (vfs_truncate(w->file, offset) < 0 || vfs_sync(w->file) < 0) {
       w->in_doubt = true;
     } else {
       w->allocated = w->ready = offset;
