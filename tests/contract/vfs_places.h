@@ -22,6 +22,7 @@ typedef struct vfs_kind {
   const char *name;
   int (*open)(allocator *alloc, const char *path, uint32_t flags, vfs **fs);
   bool disk;
+  bool directory; /* others may put files into it */
 } vfs_kind;
 
 static inline int open_memory(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
@@ -39,10 +40,20 @@ static inline int open_single_memory(allocator *alloc, const char *path, uint32_
   return rc < 0 ? rc : vfs_single_open(alloc, base, flags, fs);
 }
 
+static inline int open_single_posix(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
+  vfs *base;
+  char file[TEST_PATH_MAX + 16];
+  snprintf(file, sizeof(file), "%s.varve", path);
+  *fs = NULL;
+  int rc = vfs_posix_open(alloc, file, flags, &base);
+  return rc < 0 ? rc : vfs_single_open(alloc, base, flags, fs);
+}
+
 static const vfs_kind kinds[] = {
-    {"mem", open_memory, false},
-    {"single over mem", open_single_memory, false},
-    {"posix", vfs_posix_open, true},
+    {"mem", open_memory, false, false},
+    {"posix", vfs_posix_open, true, true},
+    {"single over mem", open_single_memory, false, false},
+    {"single over posix", open_single_posix, true, false},
 };
 
 typedef struct contract {

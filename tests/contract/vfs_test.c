@@ -256,7 +256,7 @@ static void lists_ours_in_order(void **state) {
     TEST_OK(vfs_write_at(file, 0, "12345", (size_t)files[i].size));
     TEST_OK(vfs_close(file));
   }
-  if (p->kind->disk) {
+  if (p->kind->directory) {
     foreign_file(p, "01.sst", false);
     foreign_file(p, "notes.txt", false);
     foreign_file(p, "5.sst.tmp", false);
