@@ -224,14 +224,9 @@ static inline int nth_copy_visit(void *context, file_kind kind, uint64_t number,
 }
 
 /* What is on `disk` now, as another disk. */
-static inline vfs *nth_copy_disk(vfs *disk, bool single) {
+static inline vfs *nth_copy_disk(vfs *disk) {
   vfs *fs[2] = {disk, nth_new_disk()};
-  vfs_file *file;
   TEST_OK(vfs_list(disk, nth_copy_visit, fs));
-  if (single && vfs_open(disk, FILE_SINGLE, 0, 0, &file) >= 0) {
-    TEST_OK(vfs_close(file));
-    (void)nth_copy_visit(fs, FILE_SINGLE, 0, 0);
-  }
   return fs[1];
 }
 
@@ -261,11 +256,7 @@ static inline int nth_env(nth_run *run, fault_vfs *f, uint32_t flags, env **out)
   if (run->layout != NTH_DIRECTORY) fs->traits |= VFS_MAP_READ | VFS_MAP_WRITE;
   env *e = MEM_NEW(api_allocator(), env);
   if (e == NULL) return mem_fail(sizeof *e, "an env");
-#ifdef NTH_WITH_SINGLE
   int opened = run->layout == NTH_SINGLE ? vfs_single_open(api_allocator(), fs, flags, &fs) : VARVE_OK;
-#else
-  int opened = VARVE_OK;
-#endif
   if (opened < 0) {
     MEM_DELETE(api_allocator(), e);
     return opened;

@@ -60,10 +60,16 @@ static void calls_in_a_directory_that_is_mapped(void **state) {
   nth_io(NTH_MAPPED);
 }
 
+static void calls_in_one_file(void **state) {
+  (void)state;
+  nth_io(NTH_SINGLE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calls_in_a_directory),
       cmocka_unit_test(calls_in_a_directory_that_is_mapped),
+      cmocka_unit_test(calls_in_one_file),
   };
   nth_begin();
   int rc = cmocka_run_group_tests(tests, NULL, NULL);
