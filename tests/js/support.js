@@ -33,7 +33,7 @@ export function temporaryDirectory(t) {
 }
 
 /**
- * Where a database may live: memory, files in JavaScript memory, a directory. Each has open(options), and reopen where
+ * Where a database may live: memory, files in JavaScript memory, a directory, one file. Each has open(options), and reopen where
  * what was stored is still there.
  */
 export const PLACES = [
@@ -51,6 +51,11 @@ export const PLACES = [
     name: 'directory',
     lasts: true,
     make: (t) => ({ location: join(temporaryDirectory(t), 'db'), options: {} }),
+  },
+  {
+    name: 'one file',
+    lasts: true,
+    make: (t) => ({ location: join(temporaryDirectory(t), 'db.varve'), options: {} }),
   },
 ]
 
