@@ -13,6 +13,7 @@
  *   3. Every failure to read the source that is none of memory is a loss, told, and not the end.
  */
 #include "lsm/repair.h"
+#include "lsm/wal.h"
 
 #define REPAIR_SEQ_MAX (SEQ_MAX / 2) /* where a new database may begin: it needs sequences of its own */
 
@@ -139,6 +140,27 @@ static bool repair_is_present(const repair *r, const version *v) {
   return true;
 }
 
+/* Whether there is a table that the state does not name. */
+static bool repair_has_orphan(const repair *r, const version *v) {
+  for (uint32_t i = 0; i < r->file_count; i++) {
+    if (r->files[i].kind == FILE_SST && repair_find_meta(v, r->files[i].number) == NULL) return true;
+  }
+  return false;
+}
+
+/* Whether the log that the state goes on with is there, or need not be. When it is not the manifest may have lost its
+ * last records, which named newer tables and a later log. */
+static int repair_has_log(const repair *r, const manifest_state *s, bool *there) {
+  *there = s->clean_log == s->log_min && s->clean_end <= WAL_HEADER_SIZE; /* it was empty */
+  for (uint32_t i = 0; i < r->file_count && !*there; i++) {
+    if (r->files[i].kind != FILE_WAL) continue;
+    uint64_t log;
+    TRY(repair_log_number(r, r->files[i].number, &log));
+    *there = log == s->log_min;
+  }
+  return VARVE_OK;
+}
+
 /* Takes over what the remains `x` of another manifest know beyond those at hand: the state that went further, and
  * the tables that are gone. `x` is freed. */
 static int repair_join_remains(repair *r, manifest_remains *x) {
@@ -165,19 +187,36 @@ out:
   return rc;
 }
 
-/* Reads a manifest; what is damaged in it is told when `told`. */
+/* Reads a manifest. One that cannot be read at all has no remains. */
 static int repair_read_manifest(repair *r, uint64_t number, manifest_remains *x) {
   int rc = manifest_salvage(r->from, number, x);
-  if (rc >= 0 || rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
-  memset(x, 0, sizeof *x);
+  if (rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
+  if (rc < 0) memset(x, 0, sizeof *x);
+  if (rc >= 0) status_set_message(x->reason);
   repair_reason(x->reason);
   return VARVE_OK;
 }
 
-static int repair_forget_state(repair *r) {
+static void repair_forget_state(repair *r) {
   manifest_state *s = &r->remains.state;
   if (s->current != NULL) pin_unref(&s->current->pin);
   memset(s, 0, sizeof *s);
+}
+
+/* A manifest that lost its last records looks whole, and tells of an earlier moment: then tables or the log that it
+ * names are gone, and others are there. All are used then. */
+static int repair_check_state(repair *r, char reason[STATUS_MESSAGE_SIZE]) {
+  const version *v = r->remains.state.current;
+  bool log_there;
+  if (v == NULL) return VARVE_OK;
+  bool present = repair_is_present(r, v);
+  TRY(repair_has_log(r, &r->remains.state, &log_there));
+  if (present && (log_there || !repair_has_orphan(r, v))) return VARVE_OK;
+  if (reason[0] == '\0') {
+    static const char tables[] = "it names tables that are not there", log[] = "it names a log that is not there";
+    memcpy(reason, present ? log : tables, present ? sizeof log : sizeof tables);
+  }
+  repair_forget_state(r);
   return VARVE_OK;
 }
 
@@ -199,12 +238,7 @@ static int repair_state(repair *r) {
     }
     break;
   }
-  const version *v = r->remains.state.current;
-  if (v != NULL && !repair_is_present(r, v)) {
-    /* Either the tables were removed from under it, or its last records are lost and there are others: use all. */
-    if (reason[0] == '\0') memcpy(reason, "it names tables that are not there", 35);
-    TRY(repair_forget_state(r));
-  }
+  TRY(repair_check_state(r, reason));
   r->report->list_lost = r->remains.state.current == NULL;
   if (r->report->list_lost) {
     if (reason[0] == '\0') memcpy(reason, "it is missing", 14);

@@ -85,6 +85,8 @@ INTERNAL int repair_window_bytes(repair_window *w, uint64_t offset, uint64_t siz
 INTERNAL int repair_table(repair *r, uint64_t number, uint64_t size, const table_meta *meta);
 
 /* ---- repair_log.c ---- */
+/* The number of the log in a file; 0 = it holds none, or its header is lost. */
+INTERNAL int repair_log_number(const repair *r, uint64_t file, uint64_t *log);
 /* All logs of the source. */
 INTERNAL int repair_logs(repair *r);
 

@@ -302,6 +302,17 @@ static int repair_log_header(repair_window *w, log_piece *log, bool *counts) {
   return VARVE_OK;
 }
 
+INTERNAL int repair_log_number(const repair *r, uint64_t file, uint64_t *log) {
+  log_piece piece = {.file = file};
+  repair_window w;
+  bool counts;
+  TRY(repair_window_open(&w, r->from, FILE_WAL, file));
+  int rc = repair_log_header(&w, &piece, &counts);
+  repair_window_close(&w);
+  *log = counts ? piece.h.log : 0;
+  return rc;
+}
+
 static int repair_log_list(log_repair *l) {
   repair *r = l->r;
   for (uint32_t i = 0; i < r->file_count; i++) {

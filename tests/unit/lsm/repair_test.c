@@ -1,0 +1,691 @@
+/* repair_test.c: databases damaged in every place, and what a repair makes of them. */
+#include "repair_bed.h"
+
+#include "support/fault_vfs.h"
+
+typedef struct repair_history {
+  uint32_t turn[REPAIR_SPACES][REPAIR_KEYS]; /* the last turn of each key; 0 = never written */
+  bool deleted[REPAIR_SPACES][REPAIR_KEYS];
+  varve_db *db;
+  varve_keyspace *space[REPAIR_SPACES];
+} repair_history;
+
+static repair_history history; /* large */
+static bed_image image;
+static repair_oracle oracle;
+
+static size_t history_size(uint32_t i, uint32_t turn) {
+  return 20 + (i * 7 + turn * 13) % 300;
+}
+
+static void history_put(uint32_t space, uint32_t i) {
+  char text[32];
+  uint8_t bytes[BED_VALUE_MAX];
+  uint32_t turn = ++history.turn[space][i];
+  varve_write_options o = {.keyspace = history.space[space]};
+  varve_slice value = bed_value(bytes, history_size(i, turn), i + 1000 * space, turn);
+  TEST_OK(varve_put(history.db, bed_key(text, i), value, &o));
+  history.deleted[space][i] = false;
+}
+
+static void history_delete(uint32_t space, uint32_t i) {
+  char text[32];
+  varve_write_options o = {.keyspace = history.space[space]};
+  TEST_OK(varve_delete(history.db, bed_key(text, i), &o));
+  history.deleted[space][i] = true;
+}
+
+/* A database with tables in several levels and writes in the log; its files are in `image`. */
+static void history_make(uint64_t seed, bool clean) {
+  rng r = {seed};
+  varve_options o = {.no_thread = true, .memtable_bytes = 1, .table_bytes = 1, .block_bytes = 512};
+  o.compression = rng_percent(&r, 50) ? VARVE_COMPRESSION_NONE : VARVE_COMPRESSION_DEFAULT;
+  env *e;
+  memset(&history, 0, sizeof history);
+  TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &e));
+  TEST_OK(vfs_lock(e->fs, 0));
+  TEST_OK(api_open(e, &o, &history.db));
+  TEST_OK(varve_keyspace_open(history.db, VARVE_STR("first"), &history.space[1]));
+  TEST_OK(varve_keyspace_open(history.db, VARVE_STR("second"), &history.space[2]));
+  for (uint32_t part = 0; part < 6; part++) {
+    for (uint32_t n = 0; n < 250; n++) {
+      uint32_t space = rng_below(&r, REPAIR_SPACES), i = rng_below(&r, REPAIR_KEYS);
+      if (rng_percent(&r, 80))
+        history_put(space, i);
+      else
+        history_delete(space, i);
+    }
+    if (part == 2)
+      TEST_OK(varve_compact(history.db, NULL, NULL));
+    else if (part < 5)
+      TEST_OK(varve_flush(history.db));
+  }
+  if (!clean)
+    bed_image_take(e->fs, &image); /* as a process that dies leaves it */
+  else
+    TEST_OK(lsm_close(history.db->lsm));
+  if (clean) bed_image_take(e->fs, &image);
+  if (clean) {
+    history.db->lsm = NULL;
+    TEST_OK(lsm_open(e,
+                     &(lsm_options){.must_exist = true,
+                                    .no_thread = true,
+                                    .sync_interval_ms = 100,
+                                    .table_bytes = 1 * MiB,
+                                    .block_bytes = 4096,
+                                    .bloom_bits = 10,
+                                    .l0_runs = 8,
+                                    .fanout = 10,
+                                    .memory_bytes = 64 * MiB,
+                                    .memtable_bytes = 8 * MiB},
+                     &history.db->lsm));
+  }
+  TEST_OK(varve_close(history.db));
+}
+
+/* Key i of a keyspace in the repaired database: was it written once, and is it what is owed? */
+static void history_check_key(varve_db *db, varve_keyspace *space, uint32_t s, uint32_t i, uint64_t *found) {
+  char text[32];
+  uint8_t bytes[BED_VALUE_MAX];
+  varve_value v;
+  varve_read_options o = {.keyspace = space};
+  const repair_owed *owed = &oracle.key[s][i];
+  int rc = varve_get(db, bed_key(text, i), &o, &v);
+  TEST_OK(rc);
+  if (rc == VARVE_NOTFOUND) {
+    if (owed->known && trailer_kind(owed->trailer) == KIND_PUT) fail_msg("key %u of keyspace %u is not there", i, s);
+    return;
+  }
+  (*found)++;
+  bool written = false;
+  for (uint32_t turn = 1; !written && turn <= history.turn[s][i]; turn++) {
+    varve_slice value = bed_value(bytes, history_size(i, turn), i + 1000 * s, turn);
+    written = value.size == v.size && memcmp(value.data, v.data, v.size) == 0;
+  }
+  if (!written) fail_msg("key %u of keyspace %u has a value that was never written", i, s);
+  uint64_t hash = xxh64(v.data, v.size, 0);
+  bool same = owed->known && trailer_kind(owed->trailer) == KIND_PUT && owed->size == v.size &&
+              memcmp(owed->hash, &hash, sizeof hash) == 0;
+  if (!same) fail_msg("key %u of keyspace %u is not what its newest whole block or frame holds", i, s);
+  varve_value_release(&v);
+}
+
+/* Whether the repaired database holds what `oracle` owes, all of it and nothing else. */
+static void history_check(varve_db *db, const varve_repair_report *report) {
+  static const char *const names[REPAIR_SPACES][2] = {
+      {NULL, NULL}, {"first", "recovered-2"}, {"second", "recovered-3"}};
+  bed_names list = {.count = 0};
+  uint64_t found = 0;
+  TEST_OK(varve_keyspace_list(db, bed_names_visit, &list));
+  for (uint32_t s = 0; s < REPAIR_SPACES; s++) {
+    varve_keyspace *space = NULL;
+    for (uint32_t k = 0; s > 0 && k < list.count; k++) {
+      bool ours = strcmp(list.name[k], names[s][0]) == 0 || strcmp(list.name[k], names[s][1]) == 0;
+      if (ours) TEST_OK(varve_keyspace_open(db, VARVE_STR(list.name[k]), &space));
+    }
+    for (uint32_t i = 0; i < REPAIR_KEYS; i++) {
+      bool owed = oracle.key[s][i].known && trailer_kind(oracle.key[s][i].trailer) == KIND_PUT;
+      if (s > 0 && space == NULL && owed) fail_msg("keyspace %u is not there", s);
+      if (s == 0 || space != NULL) history_check_key(db, space, s, i, &found);
+    }
+  }
+  assert_int_equal(found, report->entries);
+}
+
+/* ---- damage ---- */
+
+static void damage_add(repair_damages *d, uint32_t file, uint64_t from, uint64_t to) {
+  assert_true(d->count < COUNT_OF(d->list));
+  d->list[d->count++] = (repair_damage){file, from, to};
+}
+
+/* Damages one file in one of many ways; `hurt` is the copy that is damaged. */
+static void damage_file(rng *r, bed_image *hurt, uint32_t index, repair_damages *d) {
+  bed_file *f = &hurt->files[index];
+  if (f->size == 0) return;
+  uint64_t at = rng_below(r, (uint32_t)f->size), n = 1;
+  switch (rng_below(r, 6)) {
+    case 0: /* a stretch of rubbish */
+      n = 1 + rng_below(r, 3000);
+      n = MIN(n, f->size - at);
+      for (uint64_t i = 0; i < n; i++) f->bytes[at + i] = (uint8_t)rng_next(r);
+      break;
+    case 1: /* a sector of zeros */
+      at = at / 512 * 512;
+      n = MIN((uint64_t)512, f->size - at);
+      memset(f->bytes + at, 0, n);
+      break;
+    case 2: /* cut off */
+      n = f->size - at;
+      f->size = (size_t)at;
+      break;
+    default: /* a byte */
+      f->bytes[at] ^= (uint8_t)(1u << rng_below(r, 8));
+      break;
+  }
+  damage_add(d, index, at, at + n);
+}
+
+static void image_copy(const bed_image *from, bed_image *to) {
+  to->count = from->count;
+  to->fs = NULL;
+  for (size_t i = 0; i < from->count; i++) {
+    to->files[i] = from->files[i];
+    to->files[i].bytes = malloc(from->files[i].size + 1);
+    assert_non_null(to->files[i].bytes);
+    memcpy(to->files[i].bytes, from->files[i].bytes, from->files[i].size);
+  }
+}
+
+static void image_remove(bed_image *x, uint32_t index) {
+  free(x->files[index].bytes);
+  for (size_t i = index; i + 1 < x->count; i++) x->files[i] = x->files[i + 1];
+  x->count--;
+}
+
+/* Adds a copy of the file, in order. */
+static void image_add(bed_image *x, const bed_file *f) {
+  size_t at = x->count++;
+  for (; at > 0; at--) {
+    const bed_file *before = &x->files[at - 1];
+    if (before->kind < f->kind || (before->kind == f->kind && before->number < f->number)) break;
+    x->files[at] = *before;
+  }
+  x->files[at] = *f;
+  x->files[at].bytes = malloc(f->size + 1);
+  assert_non_null(x->files[at].bytes);
+  memcpy(x->files[at].bytes, f->bytes, f->size);
+}
+
+static bed_image hurt;
+static repair_seen seen;
+
+static void seen_print(void) {
+  for (uint32_t i = 0; i < seen.count; i++) {
+    print_message("%s%s at %llu, %llu bytes: %s (%s .. %s)\n", seen.loss[i].harmless ? "mended: " : "",
+                  seen.loss[i].file, (unsigned long long)seen.loss[i].offset, (unsigned long long)seen.loss[i].size,
+                  seen.loss[i].reason, seen.loss[i].after, seen.loss[i].before);
+  }
+}
+
+/* Repairs `hurt`, which differs from `image` by `d`, and checks all that is owed. */
+static varve_repair_report repair_and_check(const repair_damages *d) {
+  env *to;
+  varve_repair_report report;
+  repair_bed_oracle(&image, d, &oracle);
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_int_equal(report.losses + report.mended,
+                   seen.count < REPAIR_LOSSES ? seen.count : report.losses + report.mended);
+  varve_db *db = repair_bed_open(to);
+  if (getenv("VARVE_PRINT")) seen_print();
+  history_check(db, &report);
+  bed_put(db, 1, 99, 10); /* it takes writes */
+  bed_check(db, 1, 99, 10);
+  TEST_OK(varve_close(db));
+  return report;
+}
+
+/* ---- tests ---- */
+
+static void a_whole_database_loses_nothing(void **state) {
+  (void)state;
+  for (int clean = 0; clean < 2; clean++) {
+    repair_damages none = {.count = 0};
+    history_make(1, clean == 1);
+    image_copy(&image, &hurt);
+    varve_repair_report report = repair_and_check(&none);
+    assert_int_equal(report.losses, 0);
+    assert_int_equal(report.mended, 0);
+    assert_false(report.list_lost);
+    assert_true(report.tables > 3 && report.logs >= 1 && report.entries > 300);
+    bed_image_free(&hurt);
+    bed_image_free(&image);
+  }
+}
+
+/* Random damage, again and again: never a crash, all that is owed, nothing that was never written; and when it says
+ * that nothing was lost, then nothing is missing. */
+static void random_damage_costs_what_it_hit(void **state) {
+  (void)state;
+  rng r = test_rng("random_damage_costs_what_it_hit");
+  uint64_t lost = 0, mended = 0, listless = 0, rounds = 0;
+  for (uint32_t base = 0; base < 6; base++) {
+    history_make(rng_next(&r), rng_percent(&r, 50));
+    for (uint32_t round = 0; round < 60; round++, rounds++) {
+      repair_damages d = {.count = 0}, none = {.count = 0};
+      image_copy(&image, &hurt);
+      uint32_t k = 1 + rng_below(&r, rng_percent(&r, 50) ? 2 : 12);
+      for (uint32_t i = 0; i < k; i++) damage_file(&r, &hurt, rng_below(&r, (uint32_t)hurt.count), &d);
+      repair_oracle whole;
+      repair_bed_oracle(&image, &none, &whole);
+      varve_repair_report report = repair_and_check(&d);
+      if (report.losses == 0 && memcmp(&whole, &oracle, sizeof whole) != 0) {
+        for (uint32_t s = 0; s < REPAIR_SPACES; s++) {
+          for (uint32_t i = 0; i < REPAIR_KEYS; i++) {
+            const repair_owed *a = &whole.key[s][i], *b = &oracle.key[s][i];
+            bool there = a->known && trailer_kind(a->trailer) == KIND_PUT;
+            if (there && memcmp(a, b, sizeof *a) != 0)
+              fail_msg("key %u of keyspace %u was lost, and not a word of it", i, s);
+          }
+        }
+      }
+      lost += report.losses > 0;
+      mended += report.losses == 0 && report.mended > 0;
+      listless += report.list_lost;
+      bed_image_free(&hurt);
+    }
+    bed_image_free(&image);
+  }
+  print_message("%llu rounds: %llu with losses, %llu mended, %llu without a list of files\n",
+                (unsigned long long)rounds, (unsigned long long)lost, (unsigned long long)mended,
+                (unsigned long long)listless);
+  assert_true(lost > 0 && mended > 0 && listless > 0);
+}
+
+static uint32_t image_index(const bed_image *x, file_kind kind) {
+  for (uint32_t i = 0; i < x->count; i++) {
+    if (x->files[i].kind == kind) return i;
+  }
+  fail_msg("there is no such file");
+  return 0;
+}
+
+static void a_damaged_block_is_named_with_its_neighbours(void **state) {
+  (void)state;
+  repair_damages d = {.count = 0};
+  history_make(2, true);
+  image_copy(&image, &hurt);
+  uint32_t i = image_index(&hurt, FILE_SST);
+  hurt.files[i].bytes[hurt.files[i].size / 4] ^= 1;
+  damage_add(&d, i, hurt.files[i].size / 4, hurt.files[i].size / 4 + 1);
+  varve_repair_report report = repair_and_check(&d);
+  assert_int_equal(report.losses, 1);
+  assert_int_equal(report.blocks_lost, 1);
+  assert_int_equal(report.tables_damaged, 1);
+  assert_int_equal(report.tables_lost, 0);
+  assert_string_equal(seen.loss[0].file, file_name(FILE_SST, hurt.files[i].number));
+  assert_string_equal(seen.loss[0].reason, "checksum mismatch");
+  assert_true(seen.loss[0].offset <= hurt.files[i].size / 4);
+  assert_true(seen.loss[0].offset + seen.loss[0].size > hurt.files[i].size / 4);
+  assert_int_equal(report.bytes_lost, seen.loss[0].size);
+  assert_true(strncmp(seen.loss[0].after, "key", 3) == 0 && strncmp(seen.loss[0].before, "key", 3) == 0);
+  assert_true(strcmp(seen.loss[0].after, seen.loss[0].before) < 0);
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+/* The ends of all tables are damaged: blocks are found without them. */
+static void tables_without_index_or_footer_lose_nothing(void **state) {
+  (void)state;
+  for (int how = 0; how < 3; how++) {
+    repair_damages none = {.count = 0};
+    history_make(3 + (uint64_t)how, true);
+    image_copy(&image, &hurt);
+    for (uint32_t i = 0; i < hurt.count; i++) {
+      bed_file *f = &hurt.files[i];
+      if (f->kind != FILE_SST) continue;
+      sst_footer footer;
+      TEST_OK(sst_footer_get(f->bytes + f->size - SST_FOOTER_BYTES, f->number, f->size, &footer));
+      if (how == 0) f->bytes[f->size - 100] ^= 4; /* the footer */
+      if (how == 1) f->bytes[footer.part[SST_INDEX].offset + 1] ^= 4;
+      if (how == 2) f->size = (size_t)footer.part[SST_RANGES].offset; /* everything behind the blocks */
+    }
+    varve_repair_report report = repair_and_check(&none);
+    assert_int_equal(report.losses, 0);
+    assert_int_equal(report.mended, report.tables);
+    bed_image_free(&hurt);
+    bed_image_free(&image);
+  }
+}
+
+static void without_super_the_manifest_is_found(void **state) {
+  (void)state;
+  repair_damages none = {.count = 0};
+  history_make(7, true);
+  image_copy(&image, &hurt);
+  image_remove(&hurt, image_index(&hurt, FILE_SUPER));
+  varve_repair_report report = repair_and_check(&none);
+  assert_int_equal(report.losses, 0);
+  assert_int_equal(report.mended, 1);
+  assert_false(report.list_lost);
+  assert_string_equal(seen.loss[0].file, "SUPER");
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+static void without_a_manifest_all_files_are_used(void **state) {
+  (void)state;
+  repair_damages none = {.count = 0};
+  history_make(8, true);
+  image_copy(&image, &hurt);
+  image_remove(&hurt, image_index(&hurt, FILE_MANIFEST));
+  varve_repair_report report = repair_and_check(&none);
+  assert_int_equal(report.losses, 1);
+  assert_true(report.list_lost);
+  assert_non_null(strstr(seen.loss[0].reason, "all tables and logs were used"));
+  bed_image_free(&hurt);
+  image_copy(&image, &hurt);
+  uint32_t m = image_index(&hurt, FILE_MANIFEST);
+  hurt.files[m].bytes[64 + 9] ^= 1; /* its first record */
+  report = repair_and_check(&none);
+  assert_true(report.list_lost);
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+static void a_table_that_the_manifest_forgot_is_used(void **state) {
+  (void)state;
+  repair_damages none = {.count = 0};
+  history_make(9, true);
+  image_copy(&image, &hurt);
+  bed_file *m = &hurt.files[image_index(&hurt, FILE_MANIFEST)];
+  /* Cut at the end of the first record: what follows is forgotten, as if it had never been. */
+  m->size = 64 + 8 + get_u32(m->bytes + 64);
+  varve_repair_report report = repair_and_check(&none);
+  assert_true(report.list_lost || report.losses > 0);
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+static void frames_behind_a_damaged_one_are_saved(void **state) {
+  (void)state;
+  repair_damages d = {.count = 0};
+  history_make(10, true);
+  image_copy(&image, &hurt);
+  uint32_t i = 0;
+  for (uint32_t k = 0; k < hurt.count; k++) {
+    if (hurt.files[k].kind == FILE_WAL && hurt.files[k].size > hurt.files[i].size) i = k;
+    if (hurt.files[i].kind != FILE_WAL) i = k;
+  }
+  hurt.files[i].bytes[WAL_HEADER_SIZE + 30] ^= 1; /* the first frame */
+  damage_add(&d, i, WAL_HEADER_SIZE + 30, WAL_HEADER_SIZE + 31);
+  varve_repair_report report = repair_and_check(&d);
+  assert_int_equal(report.losses, 1);
+  assert_int_equal(report.commits_lost_at, 1);
+  assert_int_equal(seen.loss[0].offset, WAL_HEADER_SIZE);
+  assert_non_null(strstr(seen.loss[0].reason, "the commits with the sequences"));
+  /* A byte of the header: put right. Two: without it nothing is known. */
+  hurt.files[i].bytes[WAL_HEADER_SIZE + 30] ^= 1;
+  hurt.files[i].bytes[50] ^= 0x10;
+  d.count = 0;
+  report = repair_and_check(&d);
+  assert_int_equal(report.losses, 0);
+  assert_int_equal(report.mended, 1);
+  hurt.files[i].bytes[51] ^= 0x10;
+  damage_add(&d, i, 50, 52);
+  report = repair_and_check(&d);
+  assert_int_equal(report.logs_lost, 1);
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+/* A keyspace whose name is lost gets one, and new ones get other ids. */
+static void a_keyspace_without_a_name_gets_one(void **state) {
+  (void)state;
+  varve_options o = {.no_thread = true, .block_bytes = 256};
+  env *e, *to;
+  varve_repair_report report;
+  varve_keyspace *space;
+  char text[32];
+  TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &e));
+  TEST_OK(vfs_lock(e->fs, 0));
+  varve_db *db;
+  TEST_OK(api_open(e, &o, &db));
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("people"), &space));
+  varve_write_options w = {.keyspace = space};
+  for (uint32_t i = 0; i < 200; i++) TEST_OK(varve_put(db, bed_key(text, i), VARVE_STR("someone"), &w));
+  TEST_OK(varve_compact(db, NULL, NULL));
+  bed_image_take(e->fs, &hurt);
+  TEST_OK(varve_close(db));
+  bed_file *f = &hurt.files[image_index(&hurt, FILE_SST)];
+  f->bytes[40] ^= 1; /* the first block: the catalogue, and some of the entries */
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_int_equal(report.keyspaces_renamed, 1);
+  assert_int_equal(report.losses, 2);
+  assert_non_null(strstr(seen.loss[1].reason, "it is \"recovered-2\" now"));
+  db = repair_bed_open(to);
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("recovered-2"), &space));
+  varve_iter_options all = {.keyspace = space};
+  uint64_t count, none;
+  TEST_OK(varve_count(db, &all, &count));
+  assert_true(count > 150 && count < 200);
+  assert_int_equal(count, report.entries);
+  varve_iter_options fresh = {0};
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("new"), &fresh.keyspace));
+  TEST_OK(varve_count(db, &fresh, &none));
+  assert_int_equal(none, 0);
+  TEST_OK(varve_close(db));
+  bed_image_free(&hurt);
+}
+
+static void lost_deletions_of_ranges_are_told(void **state) {
+  (void)state;
+  varve_options o = {.no_thread = true};
+  env *e, *to;
+  varve_db *db;
+  varve_snapshot *snapshot;
+  varve_repair_report report;
+  char text[2][32];
+  TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &e));
+  TEST_OK(vfs_lock(e->fs, 0));
+  TEST_OK(api_open(e, &o, &db));
+  for (uint32_t i = 0; i < 100; i++) TEST_OK(bed_put(db, i, 1, 50));
+  TEST_OK(varve_flush(db));
+  TEST_OK(varve_snapshot_open(db, &snapshot)); /* so that no compaction turns the range into space */
+  TEST_OK(varve_delete_range(db, bed_key(text[0], 10), bed_key(text[1], 60), NULL));
+  TEST_OK(bed_put(db, 20, 2, 50));
+  TEST_OK(varve_flush(db));
+  TEST_OK(varve_delete_range(db, bed_key(text[0], 90), bed_key(text[1], 95), NULL)); /* in the log */
+  bed_image_take(e->fs, &hurt);
+  varve_snapshot_close(snapshot);
+  TEST_OK(varve_close(db));
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_int_equal(report.losses, 0);
+  assert_int_equal(report.entries, 46);
+  TEST_OK(varve_close(repair_bed_open(to)));
+  for (uint32_t i = 0; i < hurt.count; i++) {
+    bed_file *f = &hurt.files[i];
+    if (f->kind != FILE_SST) continue;
+    sst_footer footer;
+    TEST_OK(sst_footer_get(f->bytes + f->size - SST_FOOTER_BYTES, f->number, f->size, &footer));
+    if (footer.part[SST_RANGES].size > 0) f->bytes[footer.part[SST_RANGES].offset + 2] ^= 1;
+  }
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_int_equal(report.losses, 1);
+  assert_int_equal(report.entries, 95);
+  assert_non_null(strstr(seen.loss[0].reason, "deletions of whole ranges are lost"));
+  db = repair_bed_open(to);
+  bed_check(db, 20, 2, 50);
+  bed_check(db, 11, 1, 50);
+  bed_check(db, 92, 0, 50);
+  TEST_OK(varve_close(db));
+  bed_image_free(&hurt);
+}
+
+/* Where a compaction was cut short the same versions are there twice, in inputs and output. */
+static void files_that_a_compaction_left_do_no_harm(void **state) {
+  (void)state;
+  static bed_image before;
+  varve_options o = {.no_thread = true};
+  env *e, *to;
+  varve_db *db;
+  varve_repair_report report;
+  TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &e));
+  TEST_OK(vfs_lock(e->fs, 0));
+  TEST_OK(api_open(e, &o, &db));
+  for (uint32_t turn = 1; turn < 5; turn++) {
+    for (uint32_t i = 0; i < 50; i++) TEST_OK(bed_put(db, i, turn, 50));
+    if (turn == 2)
+      TEST_OK(varve_compact(db, NULL, NULL));
+    else
+      TEST_OK(varve_flush(db));
+  }
+  bed_image_take(e->fs, &before);
+  TEST_OK(varve_compact(db, NULL, NULL));
+  bed_image_take(e->fs, &hurt);
+  TEST_OK(varve_close(db));
+  for (size_t i = 0; i < before.count; i++) { /* the inputs come back, as after a power cut */
+    if (before.files[i].kind == FILE_SST) image_add(&hurt, &before.files[i]);
+  }
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_int_equal(report.files_ignored, 3);
+  assert_int_equal(report.losses, 0);
+  db = repair_bed_open(to);
+  for (uint32_t i = 0; i < 50; i++) bed_check(db, i, 4, 50);
+  TEST_OK(varve_close(db));
+  /* Without the manifest's end the records before it still say what went. */
+  bed_file *m = &hurt.files[image_index(&hurt, FILE_MANIFEST)];
+  m->bytes[64 + 9] ^= 1;
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen));
+  assert_true(report.list_lost);
+  assert_int_equal(report.files_ignored, 3);
+  db = repair_bed_open(to);
+  for (uint32_t i = 0; i < 50; i++) bed_check(db, i, 4, 50);
+  TEST_OK(varve_close(db));
+  image_remove(&hurt, image_index(&hurt, FILE_MANIFEST));
+  TEST_OK(repair_bed_run(&hurt, &to, &report, &seen)); /* now anything that was written may come */
+  assert_int_equal(report.entries, 50);
+  TEST_OK(varve_close(repair_bed_open(to)));
+  bed_image_free(&before);
+  bed_image_free(&hurt);
+}
+
+static int stop_at_once(void *context, uint64_t done, uint64_t total) {
+  assert_true(done <= total);
+  return --*(int *)context <= 0;
+}
+
+/* However far it got: what fails leaves no database. */
+static void a_repair_that_fails_leaves_no_database(void **state) {
+  (void)state;
+  history_make(11, true);
+  image_copy(&image, &hurt);
+  hurt.files[image_index(&hurt, FILE_SST)].bytes[100] ^= 1; /* so that tables are copied */
+  int steps = 0;
+  for (int n = 1;; n++) {
+    env *from, *to;
+    varve_repair_report report;
+    varve_db *db;
+    int left = n;
+    varve_repair_options o = {.progress = stop_at_once, .context = &left};
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &from));
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &to));
+    bed_image_put(&hurt, from->fs);
+    TEST_OK(vfs_lock(to->fs, 0));
+    int rc = lsm_repair(from, to, &o, &report);
+    TEST_OK(env_close(from));
+    if (rc == VARVE_OK) {
+      TEST_OK(api_close_env(to));
+      break;
+    }
+    steps++;
+    assert_int_equal(rc, VARVE_ABORTED);
+    varve_options must = {.must_exist = true, .no_thread = true};
+    EXPECT(api_open(to, &must, &db), VARVE_MISSING, "no database");
+  }
+  assert_true(steps > 3);
+  for (uint64_t n = 1;; n++) { /* the nth call that changes the target fails */
+    env *from, *to;
+    fault_vfs *fault;
+    varve_repair_report report;
+    varve_repair_options o = {0};
+    varve_db *db;
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &from));
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &to));
+    bed_image_put(&hurt, from->fs);
+    TEST_OK(fault_vfs_open(to->fs, &fault));
+    to->fs = &fault->base;
+    TEST_OK(vfs_lock(to->fs, 0));
+    fault_vfs_arm(fault, (fault_rule){.ops = FAULT_BIT(FAULT_WRITE) | FAULT_BIT(FAULT_SYNC) | FAULT_BIT(FAULT_SYNC_DIR),
+                                      .kind = FAULT_ANY_KIND,
+                                      .nth = n,
+                                      .status = VARVE_FULL});
+    int rc = lsm_repair(from, to, &o, &report);
+    TEST_OK(env_close(from));
+    uint64_t failed = fault->failed;
+    fault_vfs_disarm(fault);
+    if (failed == 0) {
+      TEST_OK(rc);
+      TEST_OK(api_close_env(to));
+      break;
+    }
+    assert_int_equal(rc, VARVE_FULL);
+    varve_options must = {.must_exist = true, .no_thread = true};
+    assert_true(api_open(to, &must, &db) < 0);
+  }
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
+static void sectors_that_cannot_be_read_are_lost_alone(void **state) {
+  (void)state;
+  history_make(12, true);
+  env *from, *to;
+  fault_vfs *fault;
+  varve_repair_report report;
+  varve_repair_options o = {.loss = repair_bed_loss, .context = &seen};
+  for (uint64_t n = 1; n < 40; n += 3) {
+    memset(&seen, 0, sizeof seen);
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &from));
+    TEST_OK(env_open(api_allocator(), ":memory:", VFS_PLACE_CREATE, &to));
+    bed_image_put(&image, from->fs);
+    TEST_OK(fault_vfs_open(from->fs, &fault));
+    from->fs = &fault->base;
+    TEST_OK(vfs_lock(to->fs, 0));
+    fault_vfs_arm(fault, (fault_rule){.ops = FAULT_BIT(FAULT_READ), .kind = FILE_SST, .nth = n, .status = VARVE_IO});
+    int rc = lsm_repair(from, to, &o, &report);
+    if (rc < 0) assert_int_equal(rc, VARVE_IO); /* it came when everything had been read once */
+    TEST_OK(env_close(from));
+    if (rc < 0)
+      TEST_OK(api_close_env(to));
+    else
+      TEST_OK(varve_close(repair_bed_open(to)));
+  }
+  bed_image_free(&image);
+}
+
+static void places_are_checked(void **state) {
+  (void)state;
+  char dir[TEST_PATH_MAX], source[BED_PATH_MAX], target[BED_PATH_MAX];
+  varve_repair_report report;
+  varve_db *db;
+  test_dir_create(dir);
+  bed_join(source, dir, "db");
+  bed_join(target, dir, "new");
+  EXPECT(varve_repair(source, target, NULL, NULL), VARVE_MISSING, "no database");
+  EXPECT(varve_repair("", target, NULL, NULL), VARVE_INVALID, "empty");
+  EXPECT(varve_repair(source, "", NULL, NULL), VARVE_INVALID, "empty");
+  TEST_OK(varve_open(source, NULL, &db));
+  for (uint32_t i = 0; i < 100; i++) TEST_OK(bed_put(db, i, 1, 100));
+  EXPECT(varve_repair(source, target, NULL, NULL), VARVE_LOCKED, "");
+  TEST_OK(varve_close(db));
+  assert_true(varve_repair(source, source, NULL, NULL) < 0);
+  TEST_OK(varve_repair(source, target, NULL, &report));
+  assert_int_equal(report.entries, 100);
+  assert_int_equal(report.losses, 0);
+  EXPECT(varve_repair(source, target, NULL, NULL), VARVE_EXISTS, "not empty");
+  TEST_OK(varve_open(target, NULL, &db));
+  for (uint32_t i = 0; i < 100; i++) bed_check(db, i, 1, 100);
+  TEST_OK(varve_close(db));
+  test_dir_remove(dir);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_whole_database_loses_nothing),
+      cmocka_unit_test(a_damaged_block_is_named_with_its_neighbours),
+      cmocka_unit_test(tables_without_index_or_footer_lose_nothing),
+      cmocka_unit_test(without_super_the_manifest_is_found),
+      cmocka_unit_test(without_a_manifest_all_files_are_used),
+      cmocka_unit_test(a_table_that_the_manifest_forgot_is_used),
+      cmocka_unit_test(frames_behind_a_damaged_one_are_saved),
+      cmocka_unit_test(a_keyspace_without_a_name_gets_one),
+      cmocka_unit_test(lost_deletions_of_ranges_are_told),
+      cmocka_unit_test(files_that_a_compaction_left_do_no_harm),
+      cmocka_unit_test(a_repair_that_fails_leaves_no_database),
+      cmocka_unit_test(sectors_that_cannot_be_read_are_lost_alone),
+      cmocka_unit_test(places_are_checked),
+      cmocka_unit_test(random_damage_costs_what_it_hit),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
