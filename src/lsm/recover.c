@@ -32,7 +32,7 @@ typedef struct recovery {
   uint32_t log_count, log_room;
   uint64_t *orphans; /* numbers of tables that no version names */
   uint32_t orphan_count, orphan_room;
-  uint64_t old_manifest; /* a manifest that SUPER does not name, 0 = none */
+  bool has_stray; /* a manifest that SUPER does not name */
   uint64_t number_max;
   uint64_t log_seen;                       /* largest log number in any header */
   uint32_t kept;                           /* live logs that were replayed; the rest is to be dropped */
@@ -68,7 +68,7 @@ static table_meta *recover_find_table(const version *v, uint64_t number) {
 static int recover_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
   recovery *r = context;
   r->number_max = MAX(r->number_max, number);
-  if (kind == FILE_MANIFEST && number != r->lsm->root.manifest) r->old_manifest = number;
+  if (kind == FILE_MANIFEST && number != r->lsm->root.manifest) r->has_stray = true;
   if (kind == FILE_WAL) {
     TRY(recover_grow(r, (void **)&r->logs, r->log_count, &r->log_room, sizeof *r->logs));
     r->logs[r->log_count++] = (log_file){.file = number, .size = size};
@@ -290,6 +290,28 @@ static int recover_logs(recovery *r) {
 
 /* ---- tidying and going on (not when read-only) ---- */
 
+typedef struct stray_manifest {
+  uint64_t current, found;
+} stray_manifest;
+
+static int recover_stray_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  (void)size;
+  stray_manifest *x = context;
+  if (kind != FILE_MANIFEST || number == x->current) return 0;
+  x->found = number;
+  return 1;
+}
+
+/* Manifests that SUPER does not name: each run that was cut short between the two left one. */
+static int recover_remove_manifests(lsm *l) {
+  for (;;) {
+    stray_manifest x = {l->root.manifest, 0};
+    int rc = vfs_list(l->env->fs, recover_stray_visit, &x);
+    if (rc <= 0) return rc;
+    TRY(vfs_remove(l->env->fs, FILE_MANIFEST, x.found));
+  }
+}
+
 /* Files that nothing names; logs that were dropped; spares beyond the few that are kept. */
 static int recover_remove(recovery *r) {
   lsm *l = r->lsm;
@@ -310,7 +332,7 @@ static int recover_remove(recovery *r) {
     dropped = dropped || live;
   }
   for (uint32_t i = 0; i < r->orphan_count; i++) TRY(vfs_remove(fs, FILE_SST, r->orphans[i]));
-  if (r->old_manifest != 0) TRY(vfs_remove(fs, FILE_MANIFEST, r->old_manifest));
+  if (r->has_stray) TRY(recover_remove_manifests(l));
   return dropped ? vfs_sync_dir(fs) : VARVE_OK;
 }
 
@@ -324,6 +346,9 @@ static int recover_first_log(lsm *l, uint64_t log) {
 
 static int recover_continue_logs(recovery *r) {
   lsm *l = r->lsm;
+  /* A process that died may have made names that are not durable yet, SUPER's and a log's among them: whoever promises
+   * durability next syncs them. */
+  atomic_store(&l->names_unsynced, true);
   if (r->kept == 0) return recover_first_log(l, MAX(r->log_seen, r->state.log_min - 1) + 1);
   for (uint32_t i = 0; i + 1 < r->kept; i++) {
     const log_file *f = &r->logs[i];
@@ -375,7 +400,7 @@ static int recover_create_visit(void *context, file_kind kind, uint64_t number, 
 
 static int recover_create(lsm *l) {
   env *e = l->env;
-  uint64_t leftover = 0; /* of a creation that was cut short */
+  uint64_t leftover = 0; /* the highest of those that creations left which were cut short */
   TRY(vfs_list(e->fs, recover_create_visit, &leftover));
   int rc = VARVE_OK;
   memtable *mt = NULL;
@@ -389,7 +414,7 @@ static int recover_create(lsm *l) {
   STEP(manifest_create(e, &l->root, leftover + 1, &state, &l->manifest));
   l->root.manifest = leftover + 1;
   STEP(super_write(e, &l->root));
-  if (leftover != 0) STEP(vfs_remove(e->fs, FILE_MANIFEST, leftover));
+  if (leftover != 0) STEP(recover_remove_manifests(l));
   STEP(recover_first_log(l, 1));
   l->active = mt;
   STEP(view_create(l, &v));

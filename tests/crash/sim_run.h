@@ -1,0 +1,96 @@
+/* sim_run.h: one run of a plan: a database that lives on a simulated disk through operations, faults and crashes, with
+ * images of the disk taken and checked on the way.
+ */
+#ifndef VARVE_SIM_RUN_H
+#define VARVE_SIM_RUN_H
+
+#include "sim_check.h"
+
+enum { SIM_SNAPSHOTS = 4, SIM_ITERATORS = 3 };
+
+/* What of the database's life so far a held reader has seen go by. */
+typedef struct sim_age {
+  uint64_t flushes, compactions;
+} sim_age;
+
+typedef struct sim_held_snapshot {
+  varve_snapshot *handle; /* NULL = none */
+  sim_state state;
+  varve_keyspace *space[SIM_SPACES];
+  sim_age age;
+} sim_held_snapshot;
+
+typedef struct sim_held_iterator {
+  varve_iter *handle;
+  uint16_t value[SIM_KEYS];
+  sim_age age;
+} sim_held_iterator;
+
+typedef struct sim_run {
+  sim_world *world;
+  const sim_plan *plan;
+  sim_history history;
+  sim_checker checker;
+  sim_disk *disk, *backup_disk;
+  sim_session session;
+  varve_keyspace *space[SIM_SPACES];
+  sim_held_snapshot snapshot[SIM_SNAPSHOTS];
+  sim_held_iterator iterator[SIM_ITERATORS];
+  bool over;            /* the database is gone for good: nothing is left to do */
+  bool full;            /* the disk has no room at present */
+  uint64_t faults_seen; /* of the disk, when the operation began */
+  uint32_t op;          /* the one under way */
+  uint32_t sessions;    /* opened so far */
+  /* images */
+  rng images;
+  uint64_t image;      /* the number of the last one */
+  uint64_t only_image; /* check this one alone; 0 = all */
+  bool in_image;
+  /* what was last seen of the engine, for the counters */
+  uint64_t seen_log, seen_manifest, seen_tombstones;
+  uint64_t seen_files[8];
+  uint32_t seen_file_at;
+  sim_age age;
+  varve_stats stats;
+  /* of backups */
+  uint64_t backup_seq; /* what the backup holds, 0 = there is none */
+  sim_commit backup_commit;
+  uint32_t crashes, backup_history; /* of the main disk so far, and when the backup was made */
+} sim_run;
+
+/* Runs the plan in a world of its own. `r` may be left as garbage before; it needs no release after. */
+void sim_run_plan(sim_run *r, sim_world *w, const sim_plan *plan, uint64_t only_image);
+
+/* ---- between sim_run.c, sim_ops.c, sim_reads.c and sim_backup.c ---- */
+
+/* One operation. */
+void sim_op_run(sim_run *r, const sim_op *op, rng *g);
+
+/* Whether a failure with this status can be right now; else the run fails. */
+bool sim_run_may_fail(sim_run *r, int status, const char *what);
+bool sim_run_may_any_fail(const sim_run *r);
+
+/* An ordinary commit of `operations` sequences that was begun with sim_history_begin: after the call, with its status.
+ * `strict`: it promised stable storage. */
+void sim_run_committed(sim_run *r, int rc, uint32_t operations, bool strict);
+
+/* Looks at what the engine did since the last time. */
+void sim_run_observe(sim_run *r);
+
+/* An image of the main disk, checked at once. */
+void sim_run_image(sim_run *r, sim_disk *disk);
+
+/* The database is closed; `mode` < SIM_MODES: by a crash, whose image it goes on from. */
+void sim_run_restart(sim_run *r, int mode, rng *g);
+
+bool sim_run_open(sim_run *r);
+
+/* sim_reads.c */
+void sim_reads_snapshot(sim_run *r, rng *g);
+void sim_reads_iterator(sim_run *r, rng *g);
+void sim_reads_close(sim_run *r, bool check); /* all of them */
+
+/* sim_backup.c */
+void sim_backup_run(sim_run *r, rng *g);
+
+#endif
