@@ -22,6 +22,7 @@
 #define SINGLE_CUT_BYTES \
   (1 * MiB) /* a free tail of this size is cut off at once, a smaller one when the file is closed */
 #define SINGLE_ROOM_FIRST 4096u
+#define SINGLE_MOVE_PAGES 16u
 
 /* ---- failures and syncs ---- */
 
@@ -219,10 +220,26 @@ INTERNAL int single_publish(single *s, uint64_t change, bool synced) {
   return there && synced ? single_sync_below(s) : rc;
 }
 
+/* Whether the directory stands at the end, behind pages that are free and worth a move. */
+static bool publish_is_in_the_way(single *s) {
+  mutex_lock(&s->guard);
+  const single_space *f = &s->space;
+  bool last = f->count > 1 && s->sound_pages.end == single_space_top(f);
+  const single_range *below = last ? &f->ranges[f->count - 2] : NULL;
+  bool worth = last && below->end == s->sound_pages.start && below->end - below->start >= SINGLE_MOVE_PAGES;
+  mutex_unlock(&s->guard);
+  return worth;
+}
+
 /* A disk or memory that is full is no failure here: what was not synced was not promised. */
 INTERNAL int single_settle(single *s) {
   if (s->file == NULL || s->failed < 0 || (s->base.traits & VFS_READ_ONLY) != 0) return VARVE_OK;
   int rc = s->change > s->durable ? single_publish(s, s->change, true) : VARVE_OK;
+  if (rc == VARVE_OK && publish_is_in_the_way(s)) {
+    mutex_lock(&s->publishing);
+    rc = publish_write(s, true);
+    mutex_unlock(&s->publishing);
+  }
   if (rc == VARVE_OK) {
     mutex_lock(&s->guard);
     rc = publish_cut(s, 1);
@@ -396,3 +413,4 @@ INTERNAL int single_unload(single *s) {
 
 #undef SINGLE_CUT_BYTES
 #undef SINGLE_ROOM_FIRST
+#undef SINGLE_MOVE_PAGES

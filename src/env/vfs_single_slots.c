@@ -42,10 +42,11 @@ static bool slots_is_cut(const uint8_t *page, const uint8_t *whole) {
   return slots_all_zero(page + same, SINGLE_PAGE - same);
 }
 
-/* A creation that was cut short: no page but those that it writes, and no header, or the beginning of one. */
+/* A creation that was cut short: no page but those that it writes, and no header, or, when all else is there, the
+ * beginning of one. */
 static bool slots_unfinished(const uint8_t *pages, const uint8_t *header, uint64_t size) {
   if (size > (SINGLE_FIRST_PAGE + 1) * SINGLE_PAGE || !slots_is_cut(pages, header)) return false;
-  if (memcmp(pages, header, SINGLE_PAGE) == 0) return false;
+  if (pages[0] != 0 && size <= SINGLE_FIRST_PAGE * SINGLE_PAGE) return false;
   for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
     const uint8_t *slot = pages + (size_t)(1 + i) * SINGLE_PAGE;
     size_t begun = 0; /* the slot's first write may have been cut short, too */
