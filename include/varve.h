@@ -175,8 +175,10 @@ typedef struct varve_options {
   uint64_t reserved[4];    /* zero */
 } varve_options;
 
-/* Opens the database at `path`, creating it when there is none. A path of ":memory:" is a database in memory,
- * gone at close. `options` may be NULL. On failure *db is NULL and there is nothing to close.
+/* Opens the database at `path`, creating it when there is none. A path that names a file, or that ends in ".varve" and
+ * names nothing yet, is a database in that one file ("./app.varve"; beside it lies app.varve-lock while it is open);
+ * any other path is a directory. The parent directory must exist. A path of ":memory:" is a database in memory, gone
+ * at close. `options` may be NULL. On failure *db is NULL and there is nothing to close.
  * Errors: MISSING, EXISTS, NOT_DATABASE, NEWER_FORMAT, LOCKED (the message names the holder), CORRUPT, IO, FULL,
  * READONLY, NOMEM, INVALID. */
 VARVE_API int varve_open(const char *path, const varve_options *options, varve_db **db);

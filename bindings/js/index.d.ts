@@ -314,10 +314,10 @@ export interface Stats {
   levels: LevelStats[]
 }
 
-/** A database: a directory in Node, or memory for ':memory:'. */
+/** A database: a directory or one file (`app.varve`) in Node, or memory for ':memory:'. */
 export declare class Database<K = string, V = string> implements Disposable, AsyncDisposable {
   private constructor()
-  /** Opens the database in a directory, and creates it when it does not exist. */
+  /** Opens the database in a directory or in one file, and creates it when it does not exist. */
   static open<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'>(
     location: string | HostURL,
     options?: OpenOptions<KE, VE>,
@@ -365,7 +365,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   flush(): Promise<void>
   /** Reads and checks every byte; fails with ERR_DB_CORRUPT, with the report as `error.report`. */
   verify(options?: ProgressOptions): Promise<VerifyReport>
-  /** Writes a consistent copy to a directory; a second time only what is new. */
+  /** Writes a consistent copy to a directory or to one file; a second time only what is new. */
   backup(target: string | HostURL, options?: ProgressOptions): Promise<BackupReport>
   stats(): Stats
 

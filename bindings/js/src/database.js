@@ -59,7 +59,7 @@ function pathOf(location, where) {
     return decodeURIComponent(location.pathname)
   }
   if (typeof location !== 'string' || location === '') {
-    throw new TypeError(`${where} takes the path of a directory, or ':memory:'; got ${describe(location)}`)
+    throw new TypeError(`${where} takes a path, or ':memory:'; got ${describe(location)}`)
   }
   if (location.includes('\0')) throw new TypeError(`A path cannot hold a zero byte: ${JSON.stringify(location)}`)
   return location
