@@ -244,6 +244,8 @@ static int write_commit(lsm *l, const batch *b) {
     TRY(lsm_rotate(l));
     mt = l->active;
   }
+  /* The cut of a replayed log's tail syncs it, and its frames say so from then on: the logs before it come first. */
+  if (UNLIKELY(wal_is_uncut(l->wal))) TRY(lsm_sync_logs(l));
   uint64_t seq = atomic_load_explicit(&l->last_seq, memory_order_relaxed) + 1;
   if (seq > SEQ_MAX - b->count) return status_fail(VARVE_LIMIT, "all 2^56 sequence numbers are used");
   slice ops = buf_slice(&b->ops);
