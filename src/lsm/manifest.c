@@ -275,6 +275,7 @@ INTERNAL int manifest_salvage(env *e, uint64_t number, manifest_remains *r) {
   uint8_t *data = NULL;
   manifest_loader loader = {number, NULL, 0, 0};
   memset(r, 0, sizeof *r);
+  r->number = number;
   TRY(vfs_open(e->fs, FILE_MANIFEST, number, 0, &file));
   STEP(manifest_read_all(e, file, &data, &loader.size));
   loader.data = data;

@@ -15,6 +15,8 @@
 #include "lsm/repair.h"
 #include "lsm/wal.h"
 
+#include <stdio.h>
+
 #define REPAIR_SEQ_MAX (SEQ_MAX / 2) /* where a new database may begin: it needs sequences of its own */
 
 /* ---- telling ---- */
@@ -109,11 +111,6 @@ static table_meta *repair_find_meta(const version *v, uint64_t number) {
   return NULL;
 }
 
-/* Damage to SUPER or a manifest: bytes that no entries are in. */
-static void repair_tell_mended(repair *r, file_kind kind, uint64_t number, const char *reason) {
-  repair_tell(r, (varve_repair_loss){.file = file_name(kind, number), .reason = reason, .harmless = true});
-}
-
 /* The number that SUPER names, 0 = none. */
 static int repair_super(repair *r, uint64_t *number) {
   super root;
@@ -126,7 +123,8 @@ static int repair_super(repair *r, uint64_t *number) {
   }
   char reason[STATUS_MESSAGE_SIZE];
   repair_reason(reason);
-  repair_tell_mended(r, FILE_SUPER, 0, rc == VARVE_MISSING ? "it is missing, or empty" : reason);
+  if (rc == VARVE_MISSING) memcpy(reason, "it is missing, or empty", 24);
+  repair_tell(r, (varve_repair_loss){.file = "SUPER", .reason = reason, .harmless = true});
   return VARVE_OK;
 }
 
@@ -193,6 +191,7 @@ static int repair_read_manifest(repair *r, uint64_t number, manifest_remains *x)
   if (rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
   if (rc < 0) memset(x, 0, sizeof *x);
   if (rc >= 0) status_set_message(x->reason);
+  x->number = number;
   repair_reason(x->reason);
   return VARVE_OK;
 }
@@ -220,36 +219,38 @@ static int repair_check_state(repair *r, char reason[STATUS_MESSAGE_SIZE]) {
   return VARVE_OK;
 }
 
-/* Finds out what is known of the set of files. */
-static int repair_state(repair *r) {
-  uint64_t named;
-  TRY(repair_super(r, &named));
-  if (named != 0) TRY(repair_read_manifest(r, named, &r->remains));
-  char reason[STATUS_MESSAGE_SIZE];
-  memcpy(reason, r->remains.reason, sizeof reason);
-  for (uint32_t i = 0; i < r->file_count && r->remains.state.current == NULL; i++) {
-    if (r->files[i].kind != FILE_MANIFEST || r->files[i].number == named) continue;
-    for (uint32_t k = i; k < r->file_count && r->files[k].kind == FILE_MANIFEST; k++) {
-      manifest_remains x;
-      if (r->files[k].number == named) continue;
-      TRY(repair_read_manifest(r, r->files[k].number, &x));
-      if (reason[0] == '\0') memcpy(reason, x.reason, sizeof reason);
-      TRY(repair_join_remains(r, &x));
-    }
-    break;
-  }
-  TRY(repair_check_state(r, reason));
+/* Tells what became of the list of files; `reason` is what is wrong with the manifest, empty = nothing. */
+static void repair_tell_state(repair *r, uint64_t named, const char *reason) {
+  char text[STATUS_MESSAGE_SIZE + 128], name[FILE_NAME_SIZE_MAX] = "the manifest";
+  uint64_t number = named != 0 ? named : r->remains.number;
+  if (number != 0) (void)file_name_format(name, FILE_MANIFEST, number);
   r->report->list_lost = r->remains.state.current == NULL;
   if (r->report->list_lost) {
-    if (reason[0] == '\0') memcpy(reason, "it is missing", 14);
-    char text[STATUS_MESSAGE_SIZE + 128];
-    memcpy(text, reason, strlen(reason) + 1);
-    strncat(text, ": all tables and logs were used, and what was deleted or overwritten may be back", 127);
-    repair_tell(
-        r, (varve_repair_loss){.file = named == 0 ? "the manifest" : file_name(FILE_MANIFEST, named), .reason = text});
+    snprintf(text, sizeof text, "%s: all tables and logs were used, and what was deleted or overwritten may be back",
+             reason[0] == '\0' ? "it is missing" : reason);
+    repair_tell(r, (varve_repair_loss){.file = name, .reason = text});
   } else if (reason[0] != '\0') {
-    repair_tell_mended(r, FILE_MANIFEST, named == 0 ? 1 : named, reason);
+    repair_tell(r, (varve_repair_loss){.file = name, .reason = reason, .harmless = true});
   }
+}
+
+/* Finds out what is known of the set of files: by the manifest that SUPER names, else by all that there are. */
+static int repair_state(repair *r) {
+  uint64_t named;
+  char reason[STATUS_MESSAGE_SIZE];
+  TRY(repair_super(r, &named));
+  if (named != 0) TRY(repair_read_manifest(r, named, &r->remains));
+  memcpy(reason, r->remains.reason, sizeof reason);
+  bool found = r->remains.state.current != NULL;
+  for (uint32_t i = 0; i < r->file_count && !found; i++) {
+    manifest_remains x;
+    if (r->files[i].kind != FILE_MANIFEST || r->files[i].number == named) continue;
+    TRY(repair_read_manifest(r, r->files[i].number, &x));
+    if (reason[0] == '\0') memcpy(reason, x.reason, sizeof reason);
+    TRY(repair_join_remains(r, &x));
+  }
+  TRY(repair_check_state(r, reason));
+  repair_tell_state(r, named, reason);
   return VARVE_OK;
 }
 

@@ -76,8 +76,8 @@ typedef struct repair_window {
 
 INTERNAL int repair_window_open(repair_window *w, env *e, file_kind kind, uint64_t number);
 INTERNAL void repair_window_close(repair_window *w);
-/* Bytes [offset, offset + size), which are inside the file and begin at a multiple of 8 in memory when offset does; good
- * until the next call. */
+/* Bytes [offset, offset + size), which are inside the file; good until the next call. They begin at a multiple of 8 in
+ * memory when they do in the file. */
 INTERNAL int repair_window_bytes(repair_window *w, uint64_t offset, uint64_t size, const uint8_t **p);
 
 /* ---- repair_table.c ---- */

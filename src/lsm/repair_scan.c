@@ -5,8 +5,8 @@
  *   LZ4 block   the raw size, and the sequences up to the one that completes it
  *   ranges      the count, and so many fragments
  *   index       the counts, and the end of the last separator
- * So there is one candidate for the size, whose checksum (32 bits, for this file and this offset) is then compared; what
- * passes is checked to its last byte. To be taken for a section, bytes that are none must look like one by their
+ * So there is one candidate for the size, whose checksum (32 bits, for this file and this offset) is then compared;
+ * what passes is checked to its last byte. To be taken for a section, bytes that are none must look like one by their
  * rules and meet that checksum by chance: for a wholly random gigabyte that is less likely than 1 in 10^6.
  *
  * Invariants

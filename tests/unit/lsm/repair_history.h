@@ -1,5 +1,5 @@
-/* repair_history.h: a database with a history that is drawn from a seed, ways to damage its files, and the comparison of
- * what a repair makes of them with what it owes (repair_bed.h).
+/* repair_history.h: a database with a history that is drawn from a seed, ways to damage its files, and the comparison
+ * of what a repair makes of them with what it owes (repair_bed.h).
  */
 #ifndef VARVE_REPAIR_HISTORY_H
 #define VARVE_REPAIR_HISTORY_H
