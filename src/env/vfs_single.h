@@ -4,8 +4,8 @@
  * the bytes of files, vfs_single_publish.c the moments at which directories are written, vfs_single_slots.c their bytes
  * and those of slots and header, vfs_single_space.c the pages that are free.
  *
- * Numbers of changes tie it together: every change of a size, of extents or of names counts `change` up, and a directory
- * is known by the number it was made at.
+ * Numbers of changes tie it together: every change of a size, of extents or of names counts `change` up, and a
+ * directory is known by the number it was made at.
  *
  *     durable <= published <= change
  *

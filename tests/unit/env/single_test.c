@@ -1,89 +1,11 @@
-/* single_test.c: vfs_single below the engine: what is there after a power cut at any change, what damage and forged
- * directories lead to, how many calls a commit makes, that space is used again, threads.
+/* single_test.c: vfs_single below the engine: what is there after a power cut at any change, how many calls a commit
+ * makes, that space is used again, threads.
  */
-#include "env/vfs_single.h"
-#include "support/one_disk.h"
-#include "support/test.h"
-
-#include "base/coding.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-typedef struct bench {
-  test_allocator alloc;
-  one_disk disk;
-  vfs *fs;
-} bench;
-
-static int bench_setup(void **state) {
-  bench *b = calloc(1, sizeof *b);
-  test_allocator_init(&b->alloc);
-  one_disk_init(&b->disk);
-  *state = b;
-  return 0;
-}
-
-static void bench_open(bench *b, uint32_t flags) {
-  TEST_OK(one_disk_single(&b->disk, &b->alloc.base, flags, &b->fs));
-  TEST_OK(vfs_lock(b->fs, 0));
-}
-
-static void bench_close(bench *b) {
-  TEST_OK(vfs_unlock(b->fs));
-  TEST_OK(vfs_close_fs(b->fs));
-  b->fs = NULL;
-}
-
-static int bench_teardown(void **state) {
-  bench *b = *state;
-  if (b->fs != NULL) TEST_OK(vfs_close_fs(b->fs));
-  test_allocator_check(&b->alloc);
-  one_disk_free(&b->disk);
-  free(b);
-  return 0;
-}
-
-/* Byte i of a file depends on its number and kind. */
-static void content(uint8_t *data, file_kind kind, uint64_t number, uint64_t from, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    uint64_t at = from + i;
-    data[i] = (uint8_t)((at * 31 + (at >> 9) * 7 + number * 101 + (uint64_t)kind) % 255 + 1);
-  }
-}
-
-static vfs_file *put_file(vfs *fs, file_kind kind, uint64_t number, size_t size) {
-  vfs_file *file;
-  uint8_t *data = malloc(size + 1);
-  TEST_OK(vfs_open(fs, kind, number, VFS_CREATE, &file));
-  content(data, kind, number, 0, size);
-  TEST_OK(vfs_write_at(file, 0, data, size));
-  free(data);
-  return file;
-}
-
-static void check_file(vfs *fs, file_kind kind, uint64_t number, size_t size) {
-  vfs_file *file;
-  uint8_t *data = malloc(2 * size + 2);
-  size_t got;
-  TEST_OK(vfs_open(fs, kind, number, 0, &file));
-  TEST_OK(vfs_read_at(file, 0, data, size + 1, &got));
-  assert_int_equal(got, size);
-  content(data + size + 1, kind, number, 0, size);
-  assert_memory_equal(data, data + size + 1, size);
-  TEST_OK(vfs_close(file));
-  free(data);
-}
-
-static void put_synced(vfs *fs, file_kind kind, uint64_t number, size_t size) {
-  vfs_file *file = put_file(fs, kind, number, size);
-  TEST_OK(vfs_sync(file));
-  TEST_OK(vfs_close(file));
-}
+#include "unit/env/single_bed.h"
 
 /* ---- power cuts ---- */
 
-enum { CUT_FILES = 120 };
+enum { CUT_FILES = 80 };
 
 typedef struct cut_file {
   file_kind kind;
@@ -278,154 +200,6 @@ static void thousands_of_files(void **state) {
   assert_true(single_of(b->fs)->sound_pages.end - single_of(b->fs)->sound_pages.start < 3000 * 12 / SINGLE_PAGE + 2);
 }
 
-/* ---- damage ---- */
-
-static int open_image(one_disk *d, allocator *alloc, uint32_t flags, vfs **fs) {
-  TRY(one_disk_single(d, alloc, flags, fs));
-  bool foreign = (*fs)->foreign;
-  int rc = vfs_lock(*fs, 0);
-  if (foreign) TEST_RC(rc, VARVE_NOT_DATABASE);
-  if (rc >= 0) return VARVE_OK;
-  char message[STATUS_MESSAGE_SIZE];
-  status_keep_message(message);
-  TEST_OK(vfs_close_fs(*fs));
-  status_set_message(message);
-  *fs = NULL;
-  return rc;
-}
-
-static void every_damaged_byte_is_found_or_harmless(void **state) {
-  bench *b = *state;
-  bench_open(b, VFS_PLACE_CREATE);
-  put_synced(b->fs, FILE_SUPER, 0, 8192);
-  put_synced(b->fs, FILE_MANIFEST, 1, 300);
-  put_synced(b->fs, FILE_WAL, 2, 70000);
-  for (uint64_t n = 3; n < 30; n++) put_synced(b->fs, FILE_SST, n, 5000);
-  uint64_t from = single_of(b->fs)->sound_pages.start * SINGLE_PAGE, to = from + single_of(b->fs)->image.size;
-  bench_close(b);
-  uint32_t harmless = 0, found = 0;
-  for (uint64_t at = 0; at < to; at = at + 1 == SINGLE_FIRST_PAGE * SINGLE_PAGE ? from : at + 1) {
-    bool inside = at >= from;
-    if (!inside && at % SINGLE_PAGE > 80 && at % SINGLE_PAGE < 4080 && at % 37 != 0) continue;
-    b->disk.bytes[at] ^= (uint8_t)(1 + at % 255);
-    vfs *fs;
-    int rc = open_image(&b->disk, &b->alloc.base, VFS_PLACE_READ_ONLY, &fs);
-    if (rc >= 0) {
-      assert_true(at >= SINGLE_PAGE && !inside); /* a slot: there is another one */
-      check_file(fs, FILE_WAL, 2, 70000);
-      check_file(fs, FILE_SST, 29, 5000);
-      TEST_OK(vfs_close_fs(fs));
-      harmless++;
-    } else {
-      assert_true(rc == VARVE_CORRUPT || rc == VARVE_NEWER_FORMAT || (rc == VARVE_NOT_DATABASE && at < 8));
-      assert_non_null(strstr(status_message(), "one.varve"));
-      assert_true(at < SINGLE_PAGE || inside);
-      found++;
-    }
-    b->disk.bytes[at] ^= (uint8_t)(1 + at % 255);
-  }
-  assert_true(harmless > 400 && found > 200);
-}
-
-/* A directory with right checksums and a wrong content. */
-static void forged(bench *b, const uint8_t *directory, size_t size, const char *word) {
-  one_disk d;
-  vfs *fs;
-  one_disk_copy(&b->disk, &d);
-  const uint64_t offset = 4 * SINGLE_PAGE;
-  memset(d.bytes + offset, 0, SINGLE_PAGE);
-  memcpy(d.bytes + offset, directory, size);
-  single_slot slot = {SINGLE_SLOT_SYNCED, 1000, offset, size, 0, 10 * SINGLE_PAGE};
-  slot.checksum = single_directory_checksum(&slot, directory);
-  single_slot_put(d.bytes + 2 * SINGLE_PAGE, &slot, 1);
-  int rc = open_image(&d, &b->alloc.base, VFS_PLACE_CREATE, &fs);
-  if (word == NULL) {
-    TEST_OK(rc);
-    TEST_OK(vfs_close_fs(fs));
-  } else {
-    TEST_RC(rc, VARVE_CORRUPT);
-    if (strstr(status_message(), word) == NULL) fail_msg("\"%s\" does not say \"%s\"", status_message(), word);
-    assert_non_null(strstr(status_message(), "at offset 16"));
-  }
-  one_disk_free(&d);
-}
-
-#define FORGED(word, ...)                       \
-  do {                                          \
-    static const uint8_t bytes[] = __VA_ARGS__; \
-    forged(b, bytes, sizeof bytes, word);       \
-  } while (0)
-
-static void forged_directories_are_refused(void **state) {
-  bench *b = *state;
-  bench_open(b, VFS_PLACE_CREATE);
-  put_synced(b->fs, FILE_SST, 1, 9 * SINGLE_PAGE);
-  bench_close(b);
-  /* counts; then number, size, jump (zigzag; from page 4), pages */
-  FORGED(NULL, {0, 0, 0, 0});
-  FORGED(NULL, {0, 0, 0, 1, 7, 1, 2, 1});
-  FORGED(NULL, {1, 0, 0, 1, 0, 1, 2, 1, 7, 1, 0, 1});
-  FORGED("cut short", {0, 0, 0, 1, 7});
-  FORGED("cut short", {0, 0, 0, 1, 7, 1, 2});
-  FORGED("follows", {0, 0, 0, 1, 7, 1, 2, 1, 0});
-  FORGED("more files", {2, 0, 0, 0, 0, 1, 2, 1});
-  FORGED("more files", {0, 0, 0, 99, 7, 1, 2, 1});
-  FORGED("more files", {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0});
-  FORGED("twice", {0, 0, 0, 1, 7, 1, 0, 1});                     /* the directory's own page */
-  FORGED("twice", {0, 0, 0, 2, 7, 1, 2, 1, 1, 1, 1, 1});         /* the other file's */
-  FORGED("not in the file", {0, 0, 0, 1, 7, 1, 7, 1});           /* page 0: the header */
-  FORGED("not in the file", {0, 0, 0, 1, 7, 1, 9, 1});           /* before the file */
-  FORGED("not in the file", {0, 0, 0, 1, 7, 1, 12, 1});          /* page 10, behind the end */
-  FORGED("not in the file", {0, 0, 0, 1, 7, 0x81, 0x40, 10, 2}); /* pages 9 and 10 */
-  FORGED("not in the file", {0, 0, 0, 1, 7, 1, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1});
-  FORGED("or none", {0, 0, 0, 1, 7, 1, 2, 0});
-  FORGED("or none", {0, 0, 0, 1, 7, 1, 2, 2});
-  FORGED("do not rise", {0, 0, 0, 1, 0, 1, 2, 1});
-  FORGED("do not rise", {0, 0, 0, 2, 7, 1, 2, 1, 0, 1, 0, 1});
-  FORGED("do not rise", {1, 0, 0, 0, 1, 1, 2, 1});
-  FORGED("do not rise", {0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 1, 2, 1});
-  FORGED("too large", {0, 0, 0, 1, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 1});
-}
-
-#undef FORGED
-
-static void a_shorter_file_is_found(void **state) {
-  bench *b = *state;
-  vfs *fs;
-  bench_open(b, VFS_PLACE_CREATE);
-  put_synced(b->fs, FILE_SST, 1, 50000);
-  bench_close(b);
-  while (b->disk.size > 0) {
-    b->disk.size -= MIN(b->disk.size, 1000);
-    int rc = open_image(&b->disk, &b->alloc.base, VFS_PLACE_READ_ONLY, &fs);
-    if (b->disk.size == 0) break;
-    if (rc >= 0) fail_msg("%zu bytes open", b->disk.size);
-    TEST_RC(rc, VARVE_CORRUPT);
-  }
-  TEST_OK(vfs_close_fs(fs));
-}
-
-static void something_else_is_left_alone(void **state) {
-  bench *b = *state;
-  static const char texts[][16] = {"notes", "VARVEON", "\0\0\0\0notes", "SQLite format 3"};
-  for (size_t i = 0; i < COUNT_OF(texts); i++) {
-    one_disk d;
-    vfs *base, *fs;
-    vfs_file *file;
-    one_disk_init(&d);
-    TEST_OK(one_disk_open(&d, &b->alloc.base, 0, &base));
-    TEST_OK(vfs_open(base, FILE_SINGLE, 0, VFS_CREATE, &file));
-    TEST_OK(vfs_write_at(file, 0, texts[i], 15));
-    TEST_OK(vfs_write_at(file, i == 1 ? 90000 : 100, "x", 1));
-    TEST_OK(vfs_close(file));
-    TEST_OK(vfs_close_fs(base));
-    uint64_t writes = d.writes;
-    TEST_RC(open_image(&d, &b->alloc.base, VFS_PLACE_CREATE, &fs), VARVE_NOT_DATABASE);
-    assert_int_equal(d.writes, writes);
-    one_disk_free(&d);
-  }
-}
-
 /* ---- threads ---- */
 
 typedef struct crew {
@@ -494,20 +268,11 @@ static void reads_go_on_while_files_grow(void **state) {
   check_file(b->fs, FILE_WAL, 1, rounds * sizeof data);
 }
 
-#define BENCH(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      BENCH(survives_power_cuts),
-      BENCH(a_commit_in_a_log_is_one_write_and_one_sync),
-      BENCH(a_failed_sync_is_final),
-      BENCH(space_is_used_again),
-      BENCH(a_full_disk_is_no_end),
-      BENCH(thousands_of_files),
-      BENCH(every_damaged_byte_is_found_or_harmless),
-      BENCH(forged_directories_are_refused),
-      BENCH(a_shorter_file_is_found),
-      BENCH(something_else_is_left_alone),
+      BENCH(survives_power_cuts),          BENCH(a_commit_in_a_log_is_one_write_and_one_sync),
+      BENCH(a_failed_sync_is_final),       BENCH(space_is_used_again),
+      BENCH(a_full_disk_is_no_end),        BENCH(thousands_of_files),
       BENCH(reads_go_on_while_files_grow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
