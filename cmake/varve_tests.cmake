@@ -69,6 +69,27 @@ foreach(file IN LISTS varve_process_files)
   target_link_libraries(${name} PRIVATE varve_static varve_flags Threads::Threads)
 endforeach()
 
+# The fuzz targets (tests/fuzz/fuzz.h) without libFuzzer: seeds, kept inputs and regressions.
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*.c)
+list(FILTER fuzz_sources EXCLUDE REGEX "/fuzz_(main|replay)\\.c$")
+file(GLOB fuzz_cli CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cli/*.c)
+list(FILTER fuzz_cli EXCLUDE REGEX "/cli_(main|line_edit|terminal_none)\\.c$")
+function(varve_fuzz_program name main)
+  add_executable(${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/${main} ${fuzz_sources} ${fuzz_cli})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE FUZZ_DIRECTORY="${PROJECT_SOURCE_DIR}/tests/fuzz")
+  target_link_libraries(${name} PRIVATE varve_objects)
+endfunction()
+varve_fuzz_program(fuzz_replay fuzz_replay.c)
+add_test(NAME fuzz_replay COMMAND fuzz_replay)
+set_tests_properties(fuzz_replay PROPERTIES LABELS fuzz TIMEOUT 600)
+
+# And with it, for tools/fuzz.mjs, which configures the compiler and VARVE_SANITIZE=fuzzer-no-link,address,undefined.
+if(VARVE_SANITIZE MATCHES "fuzzer-no-link")
+  varve_fuzz_program(fuzz fuzz_main.c)
+  target_link_options(fuzz PRIVATE -fsanitize=fuzzer)
+endif()
+
 # Makes tests/golden/v<format version>; run by hand, once for each version of the format.
 if(varve_test_files AND EXISTS ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)
   add_executable(make_golden EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/golden/make_golden.c)

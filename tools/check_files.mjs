@@ -19,7 +19,7 @@ const LONG_FILES = {}
 const COMMON_NAME = /^(index\..*|README\.md|CMakeLists\.txt|package\.json|tsconfig\.json|\..*)$/
 
 /** Places whose files are data, not sources. */
-const DATA = /^tests\/(golden|fuzz\/corpus)\//
+const DATA = /^tests\/(golden|fuzz\/(corpus|regressions))\//
 
 const CODE = /\.(c|h|cc|m?js|ts|cmake)$/
 

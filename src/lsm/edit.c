@@ -170,7 +170,8 @@ static int edit_get_field(reader *r, edit *e) {
     case EDIT_LAST_SEQ:
       return edit_get_once(r, &e->has_last_seq, SEQ_MAX, &e->last_seq);
     case EDIT_CLEAN:
-      return edit_get_once(r, &e->has_clean_end, EDIT_NUMBER_MAX, &e->clean_log) && read_varint64(r, &e->clean_end);
+      return edit_get_once(r, &e->has_clean_end, EDIT_NUMBER_MAX, &e->clean_log) && read_varint64(r, &e->clean_end) &&
+             (e->clean_log > 0 || e->clean_end == 0);
     case EDIT_REMOVE:
       if (!edit_get_place(r, &level, &number)) return 0;
       rc = edit_remove(e, level, number);

@@ -1,8 +1,9 @@
-/* corruption_bed.h: a damaged database, asked for everything that it holds, and its answer compared with what it may be.
+/* corruption_bed.h: a damaged database, asked for everything that it holds, and its answer compared with what it may
+ * be.
  *
  * An answer is all entries forward and backward, a get of every key that was ever written, and what verify says; each
- * read may fail, but what is read must be right. Memory is counted and capped, a case has a time limit, and the case at
- * hand is named when the process dies of it.
+ * read may fail, but what is read must be right. Memory is counted and capped, a case has a time limit, and the case
+ * at hand is named when the process dies of it.
  */
 #ifndef VARVE_CORRUPTION_BED_H
 #define VARVE_CORRUPTION_BED_H

@@ -1,5 +1,5 @@
-/* corruption_shapes.h: the small databases that are damaged, each as an image of its files, with what it holds, what each
- * of the commits in its logs left, and where in the files everything is.
+/* corruption_shapes.h: the small databases that are damaged, each as an image of its files, with what it holds, what
+ * each of the commits in its logs left, and where in the files everything is.
  */
 #ifndef VARVE_CORRUPTION_SHAPES_H
 #define VARVE_CORRUPTION_SHAPES_H

@@ -1,5 +1,5 @@
-/* corruption_test.c: small databases, damaged in every way: each byte of each file changed, each file cut at each length,
- * grown, zeroed by sectors, blocks and files swapped, removed, doubled, put back to an older state.
+/* corruption_test.c: small databases, damaged in every way: each byte of each file changed, each file cut at each
+ * length, grown, zeroed by sectors, blocks and files swapped, removed, doubled, put back to an older state.
  *
  * The answer is the same, or CORRUPT with the file and the offset. An older state is an answer only where the format
  * cannot tell (docs/FORMAT.md, "Recovery"): what no sync promised at the end of a killed process's logs; then it is
@@ -46,7 +46,8 @@ static const bed_file *cor_file(file_kind kind, uint64_t number) {
   return NULL;
 }
 
-/* The state before the first commit that damage from offset `at` on of this log hits; the last state when it hits none. */
+/* The state before the first commit that damage from offset `at` on of this log hits; the last state when it hits
+ * none. */
 static uint32_t cor_state_before(uint64_t file, size_t at) {
   for (uint32_t i = 0; i < shape.frame_count; i++) {
     if (shape.frames[i].file == file && shape.frames[i].end > at) return i;
