@@ -186,7 +186,8 @@ static void test_failures(void **state) {
         for (uint32_t g = 0; g < generations; g++) TEST_OK(super_write(&e, &s));
         before = s;
         s.manifest = 99;
-        fault_vfs_arm(fs, (fault_rule){FAULT_ALL, FAULT_ANY_KIND, nth, false, VARVE_IO, part});
+        fault_vfs_arm(
+            fs, (fault_rule){.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .nth = nth, .status = VARVE_IO, .part = part});
         int rc = super_write(&e, &s);
         done = fs->failed == 0;
         fault_vfs_disarm(fs);
@@ -210,7 +211,7 @@ static void test_failures(void **state) {
   }
   for (uint64_t nth = 1; nth < 20; nth++) { /* reading */
     super got;
-    fault_vfs_arm(fs, (fault_rule){FAULT_ALL, FAULT_ANY_KIND, nth, false, VARVE_IO, 0});
+    fault_vfs_arm(fs, (fault_rule){.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .nth = nth, .status = VARVE_IO});
     int rc = super_read(&e, &got);
     uint64_t failed = fs->failed;
     fault_vfs_disarm(fs);
