@@ -108,6 +108,7 @@ static int single_close(vfs_file *file) {
   single_file *self = single_file_of(file);
   single *s = single_of(file->fs);
   single_node *node = self->node;
+  int rc = single_unmap_all(file);
   mutex_lock(&s->guard);
   ASSERT(node->opens > 0 && s->files_open > 0);
   node->opens--;
@@ -119,21 +120,7 @@ static int single_close(vfs_file *file) {
   }
   mutex_unlock(&s->guard);
   MEM_DELETE(s->base.alloc, self);
-  return VARVE_OK;
-}
-
-static int single_map(vfs_file *file, size_t size, bool writable, void **data) {
-  (void)size;
-  (void)writable;
-  *data = NULL;
-  return status_fail(VARVE_UNSUPPORTED, "%s is part of another file and cannot be mapped",
-                     file_name(file->kind, file->number));
-}
-
-static int single_unmap(vfs_file *file, void *data, size_t size) {
-  (void)data;
-  (void)size;
-  return status_fail(VARVE_BUG, "%s is not mapped", file_name(file->kind, file->number));
+  return rc;
 }
 
 /* ---- names ---- */
@@ -257,8 +244,8 @@ static const vfs_ops single_vfs_ops = {
     .truncate = single_truncate,
     .size = single_size,
     .sync = single_sync,
-    .map = single_map,
-    .unmap = single_unmap,
+    .map = single_map_file,
+    .unmap = single_unmap_file,
     .remove = single_remove,
     .sync_dir = single_sync_dir,
     .list = single_list,
@@ -304,7 +291,7 @@ INTERNAL int vfs_single_open(allocator *alloc, vfs *base, uint32_t flags, vfs **
   buf_init(&s->image, alloc);
   s->base.ops = &single_vfs_ops;
   s->base.alloc = alloc;
-  s->base.traits = base->traits & (VFS_THREADS | VFS_READ_ONLY);
+  s->base.traits = base->traits & (VFS_THREADS | VFS_READ_ONLY | VFS_MAP_WRITE);
   if ((flags & VFS_PLACE_READ_ONLY) != 0) s->base.traits |= VFS_READ_ONLY;
   s->base.location = base->location;
   s->below = base;

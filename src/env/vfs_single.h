@@ -107,10 +107,19 @@ typedef struct single {
   bool unsynced_zeros; /* a log grew over pages that held something else */
 } single;
 
+/* A map of a file: part of one of the file below, from its start. */
+typedef struct single_map {
+  struct single_map *next;
+  void *data;
+  void *below;
+  size_t size; /* of the one below */
+} single_map;
+
 typedef struct single_file {
   vfs_file base;
   single_node *node;
   bool writable;
+  single_map *maps; /* guard */
 } single_file;
 
 static inline single *single_of(vfs *fs) {
@@ -184,5 +193,9 @@ INTERNAL int single_allocate(vfs_file *file, uint64_t size);
 INTERNAL int single_truncate(vfs_file *file, uint64_t size);
 INTERNAL int single_size(vfs_file *file, uint64_t *size);
 INTERNAL int single_sync(vfs_file *file);
+INTERNAL int single_map_file(vfs_file *file, size_t size, bool writable, void **data);
+INTERNAL int single_unmap_file(vfs_file *file, void *data, size_t size);
+/* Unmaps what is still mapped. */
+INTERNAL int single_unmap_all(vfs_file *file);
 
 #endif

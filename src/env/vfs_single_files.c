@@ -17,6 +17,7 @@
 #include "base/limits.h"
 
 #define GROW_PAGES_MIN   16u
+#define GROW_PAGES_LOG   (1u * MiB / SINGLE_PAGE) /* in one extent it can be mapped */
 #define GROW_PAGES_MAX   (16u * MiB / SINGLE_PAGE)
 #define FILES_ZERO_BYTES (64u * KiB)
 
@@ -111,7 +112,8 @@ static int files_grow(single *s, single_node *node, uint64_t size) {
   uint64_t pages = single_pages(size), have = files_room(node);
   if (pages <= have) return VARVE_OK;
   bool large = node->kind == FILE_WAL || node->kind == FILE_SST;
-  uint64_t ahead = MIN(MAX(have, large ? GROW_PAGES_MIN : 1), large ? GROW_PAGES_MAX : GROW_PAGES_MIN);
+  uint64_t least = node->kind == FILE_WAL ? GROW_PAGES_LOG : large ? GROW_PAGES_MIN : 1;
+  uint64_t ahead = MIN(MAX(have, least), large ? GROW_PAGES_MAX : GROW_PAGES_MIN);
   files_extend(s, node, MAX(pages - have, ahead));
   have = files_room(node);
   if (pages <= have) return VARVE_OK;
@@ -342,6 +344,87 @@ INTERNAL int single_sync(vfs_file *file) {
   return named ? single_sync_below(s) : single_publish(s, changed, true);
 }
 
+/* ---- maps ---- */
+
+/* Only of a file in one extent: a log that was allocated at once. The map below begins with the first byte of all, for
+ * maps have no offset; addresses are not scarce. */
+INTERNAL int single_map_file(vfs_file *file, size_t size, bool writable, void **data) {
+  single *s = single_of(file->fs);
+  single_file *self = single_file_of(file);
+  single_node *node = self->node;
+  int rc = VARVE_OK;
+  uint64_t start = 0;
+  ASSERT(size > 0);
+  *data = NULL;
+  if (writable) TRY(files_writable(file));
+  uint32_t trait = writable ? VFS_MAP_WRITE : VFS_MAP_READ;
+  bool can = (s->base.traits & trait) != 0;
+  mutex_lock(&s->guard);
+  bool inside = size <= node->size;
+  bool single_extent_holds = node->count > 0 && size <= node->extents[0].pages * SINGLE_PAGE;
+  if (can && inside && single_extent_holds) {
+    start = node->extents[0].page * SINGLE_PAGE;
+    if (writable) node->extents[0].dirty = node->extents[0].pages * SINGLE_PAGE;
+  }
+  mutex_unlock(&s->guard);
+  if (!inside)
+    return status_fail(VARVE_CORRUPT, "%s is cut short: %zu bytes are to be mapped",
+                       file_name(file->kind, file->number), size);
+  if (start == 0 || start + size > PTRDIFF_MAX) {
+    return status_fail(VARVE_UNSUPPORTED, "%s cannot be mapped here", file_name(file->kind, file->number));
+  }
+  single_map *map = MEM_NEW(s->base.alloc, single_map);
+  if (map == NULL) return mem_fail(sizeof *map, "a map");
+  map->size = (size_t)start + size;
+  STEP(vfs_map(s->file, map->size, writable, &map->below));
+  *data = map->data = (uint8_t *)map->below + start;
+  mutex_lock(&s->guard);
+  map->next = self->maps;
+  self->maps = map;
+  mutex_unlock(&s->guard);
+  return VARVE_OK;
+out:
+  MEM_DELETE(s->base.alloc, map);
+  return rc;
+}
+
+static int files_unmap(single *s, single_map *map) {
+  int rc = vfs_unmap(s->file, map->below, map->size);
+  MEM_DELETE(s->base.alloc, map);
+  return rc;
+}
+
+INTERNAL int single_unmap_file(vfs_file *file, void *data, size_t size) {
+  single *s = single_of(file->fs);
+  mutex_lock(&s->guard);
+  single_map **link = &single_file_of(file)->maps;
+  while (*link != NULL &&
+         ((*link)->data != data || (*link)->size - size != (size_t)((uint8_t *)data - (uint8_t *)(*link)->below))) {
+    link = &(*link)->next;
+  }
+  single_map *map = *link;
+  ASSERT(map != NULL);
+  *link = map->next;
+  mutex_unlock(&s->guard);
+  return files_unmap(s, map);
+}
+
+INTERNAL int single_unmap_all(vfs_file *file) {
+  single *s = single_of(file->fs);
+  int rc = VARVE_OK;
+  mutex_lock(&s->guard);
+  single_map *maps = single_file_of(file)->maps;
+  single_file_of(file)->maps = NULL;
+  mutex_unlock(&s->guard);
+  while (maps != NULL) {
+    single_map *next = maps->next;
+    ALSO(files_unmap(s, maps));
+    maps = next;
+  }
+  return rc;
+}
+
 #undef GROW_PAGES_MIN
+#undef GROW_PAGES_LOG
 #undef GROW_PAGES_MAX
 #undef FILES_ZERO_BYTES
