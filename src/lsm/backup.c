@@ -195,7 +195,7 @@ static void backup_end(copier *c) {
 /* What the target holds: an earlier backup of this database (*have), or nothing (*have = NULL). */
 static int backup_target(const uint8_t id[16], env *to, super *root, manifest_state *have) {
   have->current = NULL;
-  int rc = super_read(to, root);
+  int rc = super_read_target(to, root);
   if (rc == VARVE_MISSING) {
     memset(root, 0, sizeof *root);
     memcpy(root->id, id, sizeof root->id);
@@ -247,7 +247,8 @@ out:
 
 static int restore_check_target(env *to) {
   super root;
-  int rc = super_read(to, &root);
+  int rc = super_read_target(to, &root);
+  if (rc == VARVE_IO || rc == VARVE_NOMEM) return rc; /* nobody knows what is there */
   if (rc != VARVE_MISSING) {
     return status_fail(VARVE_EXISTS, "%s is not empty; restore to a new place", to->fs->location);
   }

@@ -54,17 +54,17 @@ static void super_slot_put(uint8_t p[SUPER_SLOT_SIZE], const super *s) {
   put_u64(p + SUPER_CHECKSUM_AT, xxh64(p, SUPER_CHECKSUM_AT, 0));
 }
 
-/* Stops at the first file that holds data. */
+/* Stops at the first file that holds data; in a copy (*context) tables come before SUPER. */
 static int super_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
-  (void)context;
+  const bool *copy = context;
   (void)number;
   (void)size;
-  return kind == FILE_WAL || kind == FILE_SST ? VARVE_DONE : VARVE_OK;
+  return kind == FILE_WAL || (kind == FILE_SST && !*copy) ? VARVE_DONE : VARVE_OK;
 }
 
 /* SUPER holds nothing but zeros, or nothing: an interrupted creation, unless there is data beside it. */
-static int super_empty(env *e) {
-  int rc = vfs_list(e->fs, super_visit, NULL);
+static int super_empty(env *e, bool copy) {
+  int rc = vfs_list(e->fs, super_visit, &copy);
   TRY(rc);
   if (rc == VARVE_DONE) {
     return status_fail(VARVE_CORRUPT, "SUPER is damaged at offset 0: it is empty, but there are tables or logs in %s",
@@ -81,14 +81,14 @@ static bool super_all_zero(const uint8_t *p, size_t size) {
 }
 
 /* Chooses between the two slots; `p` holds `size` bytes of the file, then zeros. */
-static int super_choose(env *e, uint8_t *p, size_t size, super *s) {
+static int super_choose(env *e, uint8_t *p, size_t size, bool copy, super *s) {
   super slots[2];
   super_slot_state state[2];
   for (unsigned i = 0; i < 2; i++) state[i] = super_slot_get(p + i * SUPER_SLOT_SIZE, i, &slots[i]);
   /* The first slot ever written is the second one (generation 1): while it is not whole and the first is untouched,
    * creation was cut short, whatever part of it arrived. */
   bool unborn = state[1] <= SLOT_BROKEN && super_all_zero(p, MIN(size, (size_t)SUPER_SLOT_SIZE));
-  if (unborn) return super_empty(e);
+  if (unborn) return super_empty(e, copy);
   if (state[0] == SLOT_NONE && state[1] == SLOT_NONE) {
     return status_fail(VARVE_NOT_DATABASE, "%s is not a Varve database: its SUPER is something else", e->fs->location);
   }
@@ -109,7 +109,7 @@ static int super_choose(env *e, uint8_t *p, size_t size, super *s) {
   return VARVE_OK;
 }
 
-INTERNAL int super_read(env *e, super *s) {
+static int super_load(env *e, bool copy, super *s) {
   int rc = VARVE_OK;
   vfs_file *file = NULL;
   size_t size = 0;
@@ -120,12 +120,20 @@ INTERNAL int super_read(env *e, super *s) {
   if (rc == VARVE_MISSING) rc = status_fail(VARVE_MISSING, "there is no database in %s", e->fs->location);
   if (rc < 0) goto out;
   STEP(vfs_read_at(file, 0, bytes, SUPER_FILE_SIZE, &size));
-  STEP(super_choose(e, bytes, size, s));
+  STEP(super_choose(e, bytes, size, copy, s));
   if (writable) STEP(vfs_sync(file));
 out:
   ALSO(vfs_close(file));
   mem_free(e->alloc, bytes, SUPER_FILE_SIZE);
   return rc;
+}
+
+INTERNAL int super_read(env *e, super *s) {
+  return super_load(e, false, s);
+}
+
+INTERNAL int super_read_target(env *e, super *s) {
+  return super_load(e, true, s);
 }
 
 /* Opens SUPER, two slots long and with a durable name. */

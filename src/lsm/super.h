@@ -31,6 +31,9 @@ typedef struct super {
  * version (checked before the checksum's scope may change: the magic and version alone decide); CORRUPT when no slot
  * is valid. */
 INTERNAL int super_read(env *e, super *s);
+/* The same of the place that a copy is written to: tables beside an empty SUPER are those of a copy that was cut short,
+ * and MISSING, too. */
+INTERNAL int super_read_target(env *e, super *s);
 
 /* Writes s with generation + 1 (stored back) into its slot and syncs. Creates the file, both slots zero, and syncs the
  * directory when there is none. */

@@ -25,8 +25,8 @@ static fault_vfs *undone_begin(varve_db **db, uint32_t ops) {
   TEST_OK(bed_put(*db, 1, 1, UNDONE_VALUE));
   fault_rule rule = {.ops = ops, .kind = FILE_WAL, .nth = 1, .and_later = true, .status = VARVE_IO};
   rule.part = SIZE_MAX;
-  rule.part_once = true;
   fault_vfs_arm(f, rule);
+  f->part_once = true;
   TEST_RC(bed_put(*db, 2, 1, UNDONE_VALUE), VARVE_IO);
   bed_says("injected failure of write");
   fault_vfs_disarm(f);

@@ -39,6 +39,7 @@ typedef struct nth_mode {
   bool memory;      /* allocations fail, not calls of the file layer */
   bool may_be_none; /* a scenario may have no such call */
   fault_rule rule;
+  bool part_once; /* see fault_vfs */
 } nth_mode;
 
 typedef struct nth_run nth_run;

@@ -1,16 +1,19 @@
 /* fail_nth_alloc_test.c: every allocation fails, one after the other: once, and from then on (see fail_nth.h).
  */
+#include "crash/fail_nth_copies.h"
 #include "crash/fail_nth_run.h"
-#include "crash/fail_nth_scenes.h"
 
 static const nth_mode nth_alloc_modes[] = {
-    {"once", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}},
-    {"for ever", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM, .and_later = true}},
+    {"once", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}, false},
+    {"for ever", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM, .and_later = true}, false},
 };
 
 static void nth_alloc(nth_layout layout) {
   for (size_t i = 0; i < COUNT_OF(nth_scenarios); i++) {
     nth_all_n(layout, &nth_scenarios[i], nth_alloc_modes, COUNT_OF(nth_alloc_modes));
+  }
+  for (size_t i = 0; i < COUNT_OF(nth_copies); i++) {
+    nth_all_n(layout, &nth_copies[i], nth_alloc_modes, COUNT_OF(nth_alloc_modes));
   }
   nth_check_shells();
 }

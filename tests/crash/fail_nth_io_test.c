@@ -1,8 +1,8 @@
 /* fail_nth_io_test.c: every call of the file layer fails, one after the other: once, from then on, in part, because the
  * disk is full, for want of memory (see fail_nth.h).
  */
+#include "crash/fail_nth_copies.h"
 #include "crash/fail_nth_run.h"
-#include "crash/fail_nth_scenes.h"
 
 #define NTH_WRITES (FAULT_BIT(FAULT_WRITE) | FAULT_BIT(FAULT_ALLOCATE))
 #define NTH_SYNCS  (FAULT_BIT(FAULT_SYNC) | FAULT_BIT(FAULT_SYNC_DIR))
@@ -10,42 +10,47 @@
   (FAULT_BIT(FAULT_OPEN) | FAULT_BIT(FAULT_READ) | FAULT_BIT(FAULT_MAP) | FAULT_BIT(FAULT_LIST) | FAULT_BIT(FAULT_LOCK))
 
 static const nth_mode nth_io_modes[] = {
-    {"once", false, false, {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO}},
-    {"for ever", false, false, {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO, .and_later = true}},
-    {"in part", false, true, {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = 13}},
+    {"once", false, false, {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO}, false},
+    {"for ever",
+     false,
+     false,
+     {.ops = FAULT_ALL, .kind = FAULT_ANY_KIND, .status = VARVE_IO, .and_later = true},
+     false},
+    {"in part",
+     false,
+     true,
+     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = 13},
+     false},
     {"whole",
      false,
      true,
-     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = SIZE_MAX}},
+     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = SIZE_MAX},
+     false},
     {"whole, then none",
      false,
      true,
-     {.ops = FAULT_BIT(FAULT_WRITE),
-      .kind = FAULT_ANY_KIND,
-      .status = VARVE_IO,
-      .part = SIZE_MAX,
-      .part_once = true,
-      .and_later = true}},
+     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_IO, .part = SIZE_MAX, .and_later = true},
+     true},
     {"full, whole, then none",
      false,
      true,
-     {.ops = FAULT_BIT(FAULT_WRITE),
-      .kind = FAULT_ANY_KIND,
-      .status = VARVE_FULL,
-      .part = SIZE_MAX,
-      .part_once = true,
-      .and_later = true}},
-    {"full", false, true, {.ops = NTH_WRITES, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 40}},
+     {.ops = FAULT_BIT(FAULT_WRITE), .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = SIZE_MAX, .and_later = true},
+     true},
+    {"full", false, true, {.ops = NTH_WRITES, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 40}, false},
     {"full for ever",
      false,
      true,
-     {.ops = NTH_WRITES | NTH_SYNCS, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 7, .and_later = true}},
-    {"no memory", false, true, {.ops = NTH_MEMORY, .kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}},
+     {.ops = NTH_WRITES | NTH_SYNCS, .kind = FAULT_ANY_KIND, .status = VARVE_FULL, .part = 7, .and_later = true},
+     false},
+    {"no memory", false, true, {.ops = NTH_MEMORY, .kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}, false},
 };
 
 static void nth_io(nth_layout layout) {
   for (size_t i = 0; i < COUNT_OF(nth_scenarios); i++) {
     nth_all_n(layout, &nth_scenarios[i], nth_io_modes, COUNT_OF(nth_io_modes));
+  }
+  for (size_t i = 0; i < COUNT_OF(nth_copies); i++) {
+    nth_all_n(layout, &nth_copies[i], nth_io_modes, COUNT_OF(nth_io_modes));
   }
   nth_check_shells();
 }

@@ -115,6 +115,7 @@ static void nth_prepare(nth_run *run, vfs *disk, vfs *target_disk) {
   run->target = nth_place(target_disk);
   fault_vfs_arm(run->f, rule);
   fault_vfs_arm(run->target, rule);
+  run->f->part_once = run->target->part_once = run->mode->part_once;
   test_allocator_fail(&nth_memory, 0, false);
   atomic_store(&nth_memory.failures, 0);
   run->random = (rng){run->nth};

@@ -78,7 +78,7 @@ static int fault_write_at(vfs_file *file, uint64_t offset, const void *data, siz
   int rc = fault_check_file(file, FAULT_WRITE);
   if (rc >= 0) return vfs_write_at(inner, offset, data, size);
   const fault_vfs *f = fault_of(file->fs);
-  size_t part = f->rule.part_once && atomic_load(&f->failed) > 1 ? 0 : MIN(size, f->rule.part);
+  size_t part = f->part_once && atomic_load(&f->failed) > 1 ? 0 : MIN(size, f->rule.part);
   if (part > 0) (void)vfs_write_at(inner, offset, data, part);
   return rc;
 }
@@ -191,6 +191,7 @@ int fault_vfs_open(vfs *inner, fault_vfs **out) {
 
 void fault_vfs_arm(fault_vfs *f, fault_rule rule) {
   f->rule = rule;
+  f->part_once = false;
   atomic_store(&f->matched, 0);
   atomic_store(&f->failed, 0);
 }

@@ -44,7 +44,6 @@ typedef struct fault_rule {
   uint64_t nth;   /* this one fails, 1 = the next; 0 = none */
   bool and_later; /* and all after it */
   int status;
-  bool part_once; /* only the first write that fails does what `part` says, later ones write nothing */
   size_t part; /* a write that fails writes so many bytes first (SIZE_MAX: all); close and unmap always do their work */
 } fault_rule;
 
@@ -54,6 +53,7 @@ typedef struct fault_vfs {
   fault_rule rule;
   atomic_uint_fast64_t matched; /* calls that fit the rule; set to 0 with a new rule by fault_vfs_arm */
   atomic_uint_fast64_t failed;
+  bool part_once;     /* only the first write that fails does what `part` says, later ones nothing; off after arming */
   fault_op failed_op; /* of the first one that failed */
   int failed_kind;
   atomic_uint_fast64_t calls[FAULT_OPS];
