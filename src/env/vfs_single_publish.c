@@ -345,8 +345,7 @@ static int load_create(single *s) {
   TRY(single_sync_below(s));
   single_header_put(page);
   TRY(vfs_write_at(s->file, 0, page, sizeof page));
-  TRY(single_sync_below(s));
-  return vfs_sync_dir(s->below);
+  return single_sync_below(s);
 }
 
 static int load_open(single *s) {
@@ -391,6 +390,7 @@ INTERNAL int single_load(single *s) {
   if (writable) {
     STEP(publish_reserve(s));
     STEP(single_sync_below(s));
+    STEP(vfs_sync_dir(s->below)); /* whoever made the file may have died before its name was durable */
     STEP(publish_cut(s, 1));
   }
 out:
