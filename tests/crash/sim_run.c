@@ -56,12 +56,12 @@ void sim_run_image(sim_run *r, sim_disk *disk) {
 
 bool sim_run_may_any_fail(const sim_run *r) {
   bool failed = r->session.db != NULL && atomic_load(&r->session.db->lsm->failed) != 0;
-  return r->disk->weak || r->full || failed || r->disk->faults > r->faults_seen;
+  return r->disk->weak || r->full || failed || r->disk->sync_failed || r->disk->faults > r->faults_seen;
 }
 
 bool sim_run_may_fail(sim_run *r, int status, const char *what) {
   bool failed = r->session.db != NULL && atomic_load(&r->session.db->lsm->failed) != 0;
-  bool struck = r->disk->faults > r->faults_seen || r->full;
+  bool struck = r->disk->faults > r->faults_seen || r->full || r->disk->sync_failed;
   if (r->world->failed || r->disk->weak) return true;
   if (status == VARVE_FAILED && failed) return true;
   if ((status == VARVE_IO || status == VARVE_FULL) && struck) return true;
@@ -232,7 +232,8 @@ static void run_operation(sim_run *r, uint32_t i) {
   run_arm(r, op);
   sim_trace(r->world, sim_op_names[op->kind], i, (uint64_t)op->kind, r->history.issued, NULL, 0);
   /* After a failure the database is for reading only: some more operations meet that, then it is opened again. */
-  if (atomic_load(&r->session.db->lsm->failed) != 0 && rng_percent(&g, 40)) {
+  bool useless = atomic_load(&r->session.db->lsm->failed) != 0 || r->disk->sync_failed;
+  if (useless && rng_percent(&g, 40)) {
     static const int ways[4] = {SIM_MODES, SIM_KILL, SIM_NONE, SIM_SUBSET};
     sim_run_restart(r, ways[rng_below(&g, 4)], &g);
   } else {
