@@ -1,8 +1,9 @@
 /* cut_copy_test.c: each call of a backup's or a restore's target fails once, or memory runs out; then the same is asked
  * for again.
  *
- * What was wrong: a backup that stopped between the making of SUPER and its first slot could never be made again in that
- * place: CORRUPT, tables beside an empty SUPER. A restore said EXISTS, "not empty", when it could not read the target.
+ * What was wrong: a backup that stopped between the making of SUPER and its first slot could never be made again in
+ * that place: CORRUPT, tables beside an empty SUPER. A restore said EXISTS, "not empty", when it could not read the
+ * target.
  */
 #include "unit/api/engine_bed.h"
 

@@ -1,7 +1,7 @@
 /* fail_nth_copies.h: backups and restores while the Nth call fails, of the database's place or of the other one.
  *
- * A backup that was made stays one while the next fails: its target opens with the old state or the new one. What failed
- * succeeds when it is asked for again, in the same place.
+ * A backup that was made stays one while the next fails: its target opens with the old state or the new one. What
+ * failed succeeds when it is asked for again, in the same place.
  */
 #ifndef VARVE_FAIL_NTH_COPIES_H
 #define VARVE_FAIL_NTH_COPIES_H

@@ -4,7 +4,7 @@
 #ifndef VARVE_FAIL_NTH_RUN_H
 #define VARVE_FAIL_NTH_RUN_H
 
-#include "crash/fail_nth.h"
+#include "crash/fail_nth_calls.h"
 
 typedef struct nth_totals {
   uint64_t runs, surfaced, final; /* final: the database was read-only from then on */
@@ -94,7 +94,8 @@ static void nth_handles(nth_run *run) {
 }
 
 /* An I/O error that no call told of is one without consequences: a map in whose place bytes are read and written, and
- * what gives back a file that was only read. No space and no memory may be met by background work, which is tried again. */
+ * what gives back a file that was only read. No space and no memory may be met by background work, which is tried
+ * again. */
 static void nth_note(nth_run *run) {
   const uint32_t may = FAULT_BIT(FAULT_MAP) | FAULT_BIT(FAULT_UNMAP) | FAULT_BIT(FAULT_CLOSE);
   const fault_vfs *f = run->scenario->at_target ? run->target : run->f;

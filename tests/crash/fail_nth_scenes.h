@@ -4,7 +4,7 @@
 #ifndef VARVE_FAIL_NTH_SCENES_H
 #define VARVE_FAIL_NTH_SCENES_H
 
-#include "crash/fail_nth.h"
+#include "crash/fail_nth_calls.h"
 
 /* ---- what a place holds before ---- */
 
