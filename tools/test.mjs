@@ -119,6 +119,11 @@ function steps() {
     { name: 'model', what: 'random histories in varve.wasm, shrunken constants', run: tinyModel },
     { name: 'wasi', what: 'build of the WASI program', run: () => build('wasi') },
     { name: 'cli', what: 'the command-line program, native and WASI', run: () => nodeTests(testFiles('tests/cli')) },
+    {
+      name: 'process',
+      what: 'processes killed, racing, forking, on a full disk',
+      run: () => nodeTests(testFiles('tests/process')),
+    },
     { name: 'js', what: 'the JavaScript package', run: () => nodeTests(testFiles('tests/js'), {}, ['--expose-gc']) },
   ]
 }

@@ -12,9 +12,10 @@
  *                 last ")"), 0 where there is no /proc. In LOCK.node a second line "<thread>\n" may follow: the id of
  *                 the worker's thread, which may be terminated while its process lives on.
  *
- * A claim is alive when a process <pid> exists that is no zombie (state Z or X, with one thread) and, if <start> is not 0 and the start
- * of that process can be read, has this start and, if one is named, this thread. An empty LOCK is no claim. An empty
- * LOCK.node is a claim about to be written: it is read again for up to 20 ms, and is dead when it still says nothing.
+ * A claim is alive when a process <pid> exists that is no zombie (state Z or X, with one thread) and, if <start> is
+ * not 0 and the start of that process can be read, has this start and, if one is named, this thread. An empty LOCK is
+ * no claim. An empty LOCK.node is a claim about to be written: it is read again for up to 20 ms, and is dead when it
+ * still says nothing.
  *
  * Each side publishes first and checks the other's claim second, so of two that start together at least one sees the
  * other:

@@ -1,9 +1,9 @@
 /* fork_test.c: what a child made by fork does with the parent's handle must not reach the database.
  *
- * What was wrong: the child has the mapped log, the descriptors and the handle of the parent, and nothing refused them.
- * Its puts wrote frames into the parent's log under the same sequences as the parent's next ones; varve_close waited for
- * ever for a thread that does not exist in the child. And a close of the parent left the lock with the child, which has
- * the same open file: nobody could open the database while the child lived.
+ * What was wrong: the child has the mapped log, the descriptors and the handle of the parent, and nothing refused
+ * them. Its puts wrote frames into the parent's log under the same sequences as the parent's next ones; varve_close
+ * waited for ever for a thread that does not exist in the child. And a close of the parent left the lock with the
+ * child, which has the same open file: nobody could open the database while the child lived.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

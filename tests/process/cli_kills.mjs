@@ -1,9 +1,9 @@
-// cli_kills.mjs: kill -9 in the middle of the verbs of the command-line program that write a lot: load, compact, backup,
-// restore, convert. The source must be what it was; a target that was not finished is no database, or is whole.
+// cli_kills.mjs: kill -9 in the middle of the verbs of the command-line program that write a lot: load, compact,
+// backup, restore, convert. The source must be what it was; a target that was not finished is no database, or is whole.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { Seeded, programs } from './process_support.mjs'
@@ -136,7 +136,7 @@ export class CliKills {
     if (source !== null) this.#sourceIntact(verb, source)
   }
 
-  /** What load wrote before it was killed is there: the first rows of the input, each of them whole. @param {string} path */
+  /** What load wrote before it was killed is there, and the rest can be loaded over it. @param {string} path */
   async #load(path) {
     const ended = await this.#killed('load', [path, 'load', this.input])
     const content = contentOf(path)
@@ -151,5 +151,4 @@ export class CliKills {
     if (again.code !== 0) this.problems.push(`load over what a killed one left: ${again.err}`)
     if (contentOf(path).hash !== this.full.hash) this.problems.push('load again: not all is there')
   }
-
 }

@@ -21,6 +21,7 @@ const PHASES = /** @type {const} */ ([
   { name: 'closing', weight: 10, native: 4000, node: 15000 },
 ])
 
+/** @typedef {import('./kill_model.mjs').Damage} Damage */
 /** @typedef {(typeof PHASES)[number]['name']} PhaseName */
 /** @typedef {{ writer: 'native' | 'node', phase: PhaseName, after: number, inside: boolean, threads: number,
  *   commits: number, durability: string, backup: boolean, noThread: boolean, seed: number }} Plan */
@@ -62,9 +63,9 @@ function commandOf(plan, path, round, backup) {
 export class Lane {
   model = new Model()
   round = 0
-  /** @type {Window[]} what the target of backups may hold; null beside them: it may be nothing */
+  /** @type {Window[]} what the target of backups may hold */
   windows = []
-  backupMayFail = true
+  backupMayFail = true // no backup has returned yet
 
   /** @param {string} place @param {string} layout @param {string} durability @param {string} [name] */
   constructor(place, layout, durability, name = `${layout}-${durability}`) {
@@ -121,7 +122,7 @@ export class KillRounds {
     plan.phase = this.random.pick(/** @type {const} */ (['opening', 'opening', 'opening', 'open']))
     plan.after = this.random.below(plan.writer === 'native' ? 4000 : 40000)
     plan.backup = false
-    await this.#round(lane, plan, true)
+    await this.#round(lane, plan)
     const again = makePlan(this.random, plan.durability)
     Object.assign(again, { phase: 'writing', after: this.random.below(30000), commits: 0, backup: false })
     await this.#round(lane, again)
@@ -136,8 +137,8 @@ export class KillRounds {
     return totals
   }
 
-  /** @param {Lane} lane @param {Plan} plan @param {boolean} [isNew] */
-  async #round(lane, plan, isNew = false) {
+  /** @param {Lane} lane @param {Plan} plan */
+  async #round(lane, plan) {
     const round = ++lane.round
     const totals = this.#totalsOf(plan, lane)
     totals.rounds++
@@ -151,8 +152,9 @@ export class KillRounds {
     const readOnly = this.random.below(2) === 0
     const look = plan.writer === 'native' ? lookNode : lookNative
     const seen = await look(lane.path, readOnly)
-    const nothing = ['MISSING'].includes(seen.code) && isNew && lane.model.state.size === 0
-    if (seen.state === null && !nothing) return problem(`${look.name} readOnly=${readOnly}: ${seen.code} ${seen.message}`)
+    const nothing = seen.code === 'MISSING' && lane.model.state.size === 0 && lane.model.open.size === 0
+    if (seen.state === null && !nothing)
+      return problem(`${look.name} readOnly=${readOnly}: ${seen.code} ${seen.message}`)
     const open = lane.model.open.size
     const damage = /** @type {import('./kill_model.mjs').Damage & { made: number }} */ (
       lane.model.settle(seen.state ?? new Map())
@@ -163,7 +165,7 @@ export class KillRounds {
     if (plan.backup) await this.#checkBackup(lane, said, totals, problem)
   }
 
-  /** @param {Totals} totals @param {import('./kill_model.mjs').Damage} damage @param {(text: string) => void} problem */
+  /** @param {Totals} totals @param {Damage} damage @param {(text: string) => void} problem */
   #count(totals, damage, problem) {
     totals.lost += damage.lost
     totals.resurrected += damage.resurrected
@@ -211,7 +213,8 @@ export class KillRounds {
       totals.killed++
       const name = `${plan.phase} ${plan.writer}`
       this.phases.set(name, (this.phases.get(name) ?? 0) + 1)
-    } else if (signal !== null || code !== 0 || errors !== '') said.wrong.push(`it ended with ${signal ?? code} ${errors}`)
+    } else if (signal !== null || code !== 0 || errors !== '')
+      said.wrong.push(`it ended with ${signal ?? code} ${errors}`)
     return said
   }
 
@@ -229,7 +232,9 @@ export class KillRounds {
     }
     const seen = await this.random.pick([lookNative, lookNode])(lane.backup, true)
     if (seen.state === null) {
-      const unfinished = /^(MISSING|NOT_DATABASE)$/.test(seen.code) || /SUPER is missing/.test(seen.message)
+      const unfinished =
+        /^(MISSING|NOT_DATABASE)$/.test(seen.code) ||
+        /SUPER is (missing|damaged at offset 0: it is empty)/.test(seen.message)
       if (lane.backupMayFail && unfinished) return
       return problem(`backup: ${seen.code} ${seen.message}`)
     }

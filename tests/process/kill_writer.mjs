@@ -1,6 +1,6 @@
 // kill_writer.mjs: a Node process that writes to a database until it is killed. kill_writer.c describes its arguments
-// and what it says; instead of threads there are turns: in half of the commits several promises of one turn of the event
-// loop, which are one commit.
+// and what it says; instead of threads there are turns: half of the commits are several promises of one turn of the
+// event loop.
 
 import { writeSync } from 'node:fs'
 
@@ -22,13 +22,13 @@ function below(limit) {
   state = BigInt.asUintN(64, state + 0x9e3779b97f4a7c15n)
   let z = BigInt.asUintN(64, (state ^ (state >> 30n)) * 0xbf58476d1ce4e5b9n)
   z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn)
-  return Number(((z ^ (z >> 31n)) >> 32n) * BigInt(limit) >> 32n)
+  return Number((((z ^ (z >> 31n)) >> 32n) * BigInt(limit)) >> 32n)
 }
 
 /** @param {string} text */
 function say(text) {
   const line = Buffer.from(`${text}\n`)
-  for (let at = 0; at < line.length; ) at += writeSync(1, line, at)
+  for (let at = 0; at < line.length;) at += writeSync(1, line, at)
 }
 
 /** @param {Database<string, Uint8Array>} db */

@@ -6,7 +6,7 @@ import { it } from 'node:test'
 import { CliKills } from './cli_kills.mjs'
 import { layouts, placeFor, seedOf, skip } from './process_support.mjs'
 
-const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 3)
+const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 2)
 
 it('leaves sources as they were, and no half databases', { skip }, async (t) => {
   const seed = seedOf()

@@ -7,7 +7,7 @@ import { Model, Window } from './kill_model.mjs'
 import { KillRounds, tableOf } from './kill_rounds.mjs'
 import { layouts, placeFor, seedOf, skip } from './process_support.mjs'
 
-const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 40)
+const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 24)
 
 it('keeps what was acknowledged, and nothing else, whoever is killed', { skip }, async (t) => {
   const seed = seedOf()
@@ -47,7 +47,11 @@ it('has a model that sees a lost write, a deleted key and half a batch', () => {
   assert.deepEqual(damageOf(modelOf(both), new Map([...whole].slice(1))), { ...none, lost: 1 })
   assert.deepEqual(damageOf(modelOf(both, [del('p0-a')]), whole), { ...none, resurrected: 1 })
   assert.deepEqual(damageOf(modelOf(both, [put('p0-a')]), whole), { ...none, lost: 1 }, 'an older value')
-  for (const [kept, half] of /** @type {const} */ ([[0, 0], [1, 1], [2, 0]])) {
+  for (const [kept, half] of /** @type {const} */ ([
+    [0, 0],
+    [1, 1],
+    [2, 0],
+  ])) {
     const model = modelOf()
     model.start(commit(0, 0, both))
     assert.equal(damageOf(model, new Map([...whole].slice(0, kept))).half, half, `${kept} of a batch of two`)

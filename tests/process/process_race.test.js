@@ -6,7 +6,7 @@ import { it } from 'node:test'
 import { layouts, placeFor, seedOf, skip } from './process_support.mjs'
 import { RaceRounds } from './race_rounds.mjs'
 
-const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 60)
+const ROUNDS = Number(process.env.VARVE_PROCESS_ROUNDS ?? 24)
 
 it('has one owner at a time, who finds what the last one stored', { skip }, async (t) => {
   const seed = seedOf()

@@ -36,7 +36,7 @@ export class Seeded {
     this.state = BigInt.asUintN(64, this.state + 0x9e3779b97f4a7c15n)
     let z = BigInt.asUintN(64, (this.state ^ (this.state >> 30n)) * 0xbf58476d1ce4e5b9n)
     z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn)
-    return Number(((z ^ (z >> 31n)) >> 32n) * BigInt(limit) >> 32n)
+    return Number((((z ^ (z >> 31n)) >> 32n) * BigInt(limit)) >> 32n)
   }
   /** @template T @param {readonly T[]} list @returns {T} */
   pick(list) {
@@ -106,7 +106,8 @@ export async function lookNative(path, readOnly = false) {
   })
   const { code, signal, errors } = await ended
   if (failure !== '') return { code: failure.split(' ')[1] ?? '?', message: failure, state: null }
-  if (code !== 0 || !scanned) return { code: 'DIED', message: `check ended with ${signal ?? code} ${errors}`, state: null }
+  if (code !== 0 || !scanned)
+    return { code: 'DIED', message: `check ended with ${signal ?? code} ${errors}`, state: null }
   return { code: '', message: '', state }
 }
 
