@@ -7,23 +7,24 @@
 //   npm run mutants -- --list           their names and what they are
 //   npm run mutants -- --check          only whether the patches apply
 //   --seeds N                           how many seeds each may take (2000)
+//   --layout dir|single                 in this layout alone
 //   --keep                              leave the programs in build/mutants, to look at one with --trace
 //
 // Sources are compiled one by one at -O1 with the shrunken constants, and objects are kept by the hash of what they are
 // made of: a mutant costs the compilation of the file that it changes, and a link.
 
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 
 import { mutantNames, plantMutant } from './mutants_patch.mjs'
 import { root, setUp } from './setup.mjs'
 
 const BUILD = join(root, 'build/mutants')
-const SEEDS = 2000
-const FLAGS = ['-std=c11', '-O1', '-DVARVE_TINY', '-DVARVE_THREADS=1', '-pthread']
+const FLAGS = ['-std=gnu11', '-O1', '-DVARVE_TINY', '-DVARVE_THREADS=1', '-pthread']
 const INCLUDES = ['src', 'include', 'tests', 'tests/crash']
 /** Files of other targets. */
 const NOT_NATIVE = /\/(vfs_host|env_wasm|vfs_wasi|env_wasi|sync_none|api_wasm|api_wasm_rows)\.c$/
@@ -39,9 +40,9 @@ const CHUNKS = [4, 16, 60, 120, 300, 500]
  * @typedef {{ name: string, layout: string, found: Found, seconds: number, error?: string }} Row
  */
 
-/** @param {string} command @param {string[]} args @param {number} [timeout] @returns {Promise<Ended>} */
-function run(command, args, timeout = 0) {
-  const options = { cwd: root, timeout, killSignal: /** @type {const} */ ('SIGKILL'), maxBuffer: 1 << 28 }
+/** @param {string} command @param {string[]} args @returns {Promise<Ended>} */
+function run(command, args) {
+  const options = { cwd: root, maxBuffer: 1 << 28 }
   return new Promise((resolve) => {
     execFile(command, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
@@ -62,7 +63,7 @@ function engineSources() {
 }
 
 function simulatorSources() {
-  return filesBelow('tests/crash', /^(sim_\w+|torture_\w+)\.c$/).filter((path) => !path.endsWith('_test.c'))
+  return filesBelow('tests/crash', /^(sim_\w+|torture_\w+)\.c$/).filter((path) => !path.endsWith('/torture_all.c'))
 }
 
 /** All headers together: one number says whether any of them changed. @param {Map<string, string>} texts */
@@ -114,59 +115,82 @@ async function build(name, texts) {
   return program
 }
 
-/** What a run that failed says. @param {Ended} ended */
-function whatFailed({ output, signal, code }) {
-  const said = /^(?:FAIL|FAILED|failure)\b.*$/m.exec(output)?.[0]
-  if (signal !== null) return signal === 'SIGKILL' ? 'endless loop' : `died of ${signal}`
-  return said ?? output.trim().split('\n').at(-1) ?? `exit code ${code}`
+/** Runs seeds until one fails; the simulator would then look for the shortest way to it, which is not waited for.
+ * @param {string} program @param {string[]} args @returns {Promise<Ended>} */
+function torture(program, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
+    let output = ''
+    const take = (/** @type {Buffer} */ data) => {
+      output += data
+      if (/^FAILED seed .*\n/m.test(output)) child.kill('SIGKILL')
+    }
+    child.stdout.on('data', take)
+    child.stderr.on('data', take)
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      resolve({ code: code ?? -1, signal, output })
+    })
+  })
 }
 
-/** The first seed of [from, from + count) that fails. @param {string} program @param {string} layout
+/** The first seed of [from, from + count) that fails. A promise of the engine that does not hold ends the program
+ * without a word about the seed, which is then looked for by halves. @param {string} program @param {string} layout
  * @param {number} from @param {number} count @returns {Promise<Found>} */
 async function search(program, layout, from, count) {
   const args = ['--layout', layout, '--from', String(from), '--seeds', String(count), '--stop', '--quiet']
-  const ended = await run(program, args, TIMEOUT_MS)
-  if (ended.code === 0) return null
-  const seed = /\bseed[ =](\d+)/.exec(ended.output)?.[1]
-  if (seed !== undefined) return { seed: Number(seed), what: whatFailed(ended) }
-  if (count === 1) return { seed: from, what: whatFailed(ended) }
+  const { code, signal, output } = await torture(program, args)
+  if (code === 0) return null
+  const said = /^FAILED seed (0x[0-9a-f]+) \(\w+\): (.*)$/m.exec(output)
+  const promise = /([\w.]+:\d+): a promise does not hold: .*/.exec(output)?.[0]
+  if (said?.[1] !== undefined) return { seed: Number(said[1]), what: promise ?? said[2] ?? '' }
+  if (count === 1) {
+    const ending = signal === 'SIGKILL' ? 'endless loop' : `ended by ${signal ?? `exit code ${code}`}`
+    return { seed: from, what: promise ?? ending }
+  }
   const half = Math.floor(count / 2)
   return (await search(program, layout, from, half)) ?? (await search(program, layout, from + half, count - half))
 }
 
-/** @param {string} program @param {string} layout @param {number} seeds */
-async function hunt(program, layout, seeds) {
+/** A seed counts only when the engine without the bug passes it.
+ * @param {string} program @param {string} sound @param {string} layout @param {number} seeds */
+async function hunt(program, sound, layout, seeds) {
   for (let from = 1, i = 0; from <= seeds; i++) {
     const count = Math.min(CHUNKS[Math.min(i, CHUNKS.length - 1)] ?? 1, seeds + 1 - from)
     const found = await search(program, layout, from, count)
-    if (found !== null) return found
-    from += count
+    if (found !== null && (await search(sound, layout, found.seed, 1)) === null) return found
+    from = found === null ? from + count : found.seed + 1
   }
   return null
 }
 
-/** @param {string} name @param {number} seeds @param {boolean} keep @param {(row: Row) => void} report */
-async function tryMutant(name, seeds, keep, report) {
-  const since = performance.now()
+/** @typedef {{ seeds: number, layout: string, keep: boolean }} Options */
+
+/** @param {string} name @param {string} sound @param {Options} options @param {(row: Row) => void} report */
+async function tryMutant(name, sound, options, report) {
+  let since = performance.now()
   const seconds = () => (performance.now() - since) / 1000
   try {
     const { mutant, texts } = plantMutant(root, name)
-    const program = await build(name, texts)
     const layouts = mutant.layout === 'both' ? ['dir', 'single'] : [mutant.layout]
-    for (const layout of layouts) {
-      report({ name, layout, found: await hunt(program, layout, seeds), seconds: seconds() })
+    const program = await build(name, texts)
+    for (const layout of layouts.filter((one) => options.layout === 'both' || options.layout === one)) {
+      report({ name, layout, found: await hunt(program, sound, layout, options.seeds), seconds: seconds() })
+      since = performance.now()
     }
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     report({ name, layout: '', found: null, seconds: seconds(), error: text })
   }
-  if (!keep) rmSync(join(BUILD, name), { recursive: true, force: true })
+  if (!options.keep) rmSync(join(BUILD, name), { recursive: true, force: true })
 }
 
 /** @param {Row} row */
 function line({ name, layout, found, seconds, error }) {
   const seed = found === null ? '-' : String(found.seed)
-  const what = error ?? (found === null ? 'NOT FOUND' : found.what)
+  const what = error ?? (found === null ? 'NOT FOUND' : found.what.slice(0, 160))
   return `${name.padEnd(32)} ${layout.padEnd(6)} ${seed.padStart(5)}  ${seconds.toFixed(1).padStart(6)} s  ${what}`
 }
 
@@ -187,36 +211,41 @@ function list(names) {
   }
 }
 
-/** @param {string[]} names @param {number} seeds @param {boolean} keep */
-async function findAll(names, seeds, keep) {
+/** @param {string[]} names @param {Options} options */
+async function findAll(names, options) {
   setUp('start')
   mkdirSync(join(BUILD, 'objects'), { recursive: true })
   const sound = await build('sound', new Map())
-  const wrong = (await search(sound, 'dir', 1, 20)) ?? (await search(sound, 'single', 1, 20))
-  if (wrong !== null) throw new Error(`the engine without a bug fails seed ${wrong.seed}: ${wrong.what}`)
-  console.log(`${'bug'.padEnd(32)} layout ${'seeds'.padStart(5)}  ${'time'.padStart(8)}  found by`)
+  console.log(`${'bug'.padEnd(32)} layout ${'seed'.padStart(5)}  ${'time'.padStart(8)}  found by`)
   let missed = 0
   await inParallel(names, (name) =>
-    tryMutant(name, seeds, keep, (row) => {
+    tryMutant(name, sound, options, (row) => {
       if (row.found === null) missed++
       console.log(line(row))
     }),
   )
-  console.log(`${names.length} bugs, ${missed} times not found within ${seeds} seeds`)
+  console.log(`${names.length} bugs, ${missed} times not found within ${options.seeds} seeds`)
   if (missed > 0) process.exitCode = 1
 }
 
 async function main() {
-  const args = process.argv.slice(2)
-  const at = args.indexOf('--seeds')
-  const seeds = at < 0 ? SEEDS : Number(args[at + 1])
-  const wanted = args.filter((arg, i) => !arg.startsWith('--') && (at < 0 || i !== at + 1))
-  const names = mutantNames(root).filter((name) => wanted.length === 0 || wanted.some((part) => name.startsWith(part)))
-  if (names.length === 0) throw new Error(`There is no bug ${wanted.join(', ')}: npm run mutants -- --list names them`)
-  if (args.includes('--list')) return list(names)
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      list: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      seeds: { type: 'string', default: '2000' },
+      layout: { type: 'string', default: 'both' },
+    },
+  })
+  const all = mutantNames(root)
+  const names = all.filter((name) => positionals.length === 0 || positionals.some((part) => name.startsWith(part)))
+  if (names.length === 0) throw new Error(`There is no bug ${positionals.join(', ')}: npm run mutants -- --list`)
+  if (values.list) return list(names)
   for (const name of names) plantMutant(root, name)
-  if (args.includes('--check')) return console.log(`${names.length} patches apply`)
-  return findAll(names, seeds, args.includes('--keep'))
+  if (values.check) return console.log(`${names.length} patches apply`)
+  return findAll(names, { ...values, seeds: Number(values.seeds) })
 }
 
 try {
