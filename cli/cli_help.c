@@ -14,9 +14,10 @@ static const char help_head[] =
     "    varve version\n"
     "\n"
     "DESCRIPTION\n"
-    "    Varve is an embedded, ordered key-value database. PATH is the directory of one; :memory: is one that is gone\n"
-    "    at the end. One process at a time has a database open. Keys and values are bytes. What is asked for comes on\n"
-    "    standard output, messages on standard error. Verbs that only read change nothing on disk.\n"
+    "    Varve is an embedded, ordered key-value database. PATH is the directory of one, or one file: a path\n"
+    "    that names a file, or that ends in .varve and names nothing yet, is a database in that file. :memory: is one\n"
+    "    that is gone at the end. One process at a time has a database open. Keys and values are bytes. What is asked\n"
+    "    for comes on standard output, messages on standard error. Verbs that only read change nothing on disk.\n"
     "\n"
     "VERBS\n";
 
@@ -52,6 +53,7 @@ static const char help_options[] =
     "    3   the database or a file could not be used; the message says why and what to do\n"
     "    4   a file of the database is damaged\n"
     "    5   another process has the database open\n"
+    "    6   repair: the new database is made, and something could not be saved\n"
     "\n"
     "ENVIRONMENT\n"
     "    VARVE_HISTORY     where the shell keeps its history (default ~/.varve_history; empty: nowhere)\n"

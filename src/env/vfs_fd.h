@@ -1,7 +1,7 @@
 /* vfs_fd.h: files by descriptor, for the vfs of POSIX systems and of WASI. Only src/env includes it.
  *
- * vfs_fd.c, vfs_fd_path.c and vfs_fd_place.c hold what is the same in both; the fd_os_* functions are what differs, and each of
- * vfs_posix.c and vfs_wasi.c defines them all. A build has one of the two.
+ * vfs_fd.c, vfs_fd_path.c and vfs_fd_place.c hold what is the same in both; the fd_os_* functions are what differs, and
+ * each of vfs_posix.c and vfs_wasi.c defines them all. A build has one of the two.
  */
 #ifndef VARVE_VFS_FD_H
 #define VARVE_VFS_FD_H

@@ -1,9 +1,9 @@
 /* vfs_host.c: files of the JavaScript host, one WebAssembly import for each slot of vfs_ops.
  *
- * The host keeps the files; here they are numbers. `place` is a database's directory or one file, `file` an open file. Offsets and
- * sizes cross as doubles, which hold every integer below 2^53 and cost JavaScript nothing, where a 64-bit integer would
- * become a BigInt. bindings/js/src/module.js is the other side, bindings/js/src/host/host.js the contract of what
- * stands behind it.
+ * The host keeps the files; here they are numbers. `place` is a database's directory or one file, `file` an open file.
+ * Offsets and sizes cross as doubles, which hold every integer below 2^53 and cost JavaScript nothing, where a 64-bit
+ * integer would become a BigInt. bindings/js/src/module.js is the other side, bindings/js/src/host/host.js the contract
+ * of what stands behind it.
  *
  * A negative result is an enum varve_status. The host keeps the sentence that explains it until the next failure;
  * host_fail fetches it at once, so that varve_errmsg is as good here as it is natively.

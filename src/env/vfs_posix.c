@@ -1,5 +1,5 @@
-/* vfs_posix.c: a directory, or one file, of a POSIX system. The files are vfs_fd.c's, the lock is vfs_posix_lock.c's; here is what
- * else the system gives: mappings, reserved space, the strongest sync, descriptors above 2.
+/* vfs_posix.c: a directory, or one file, of a POSIX system. The files are vfs_fd.c's, the lock is vfs_posix_lock.c's;
+ * here is what else the system gives: mappings, reserved space, the strongest sync, descriptors above 2.
  *
  * Invariants
  *   1. A log is mapped for writing only where a store to reserved space cannot run out of it: file systems that copy on

@@ -1,4 +1,5 @@
-/* vfs_wasi.c: a directory, or one file, under a WASI host (preview 1), through wasi-libc's part of POSIX. The files are vfs_fd.c's.
+/* vfs_wasi.c: a directory, or one file, under a WASI host (preview 1), through wasi-libc's part of POSIX. The files are
+ * vfs_fd.c's.
  *
  * WASI has no locks, no processes and no mappings. A program cannot find out whether the writer of a claim in LOCK or
  * LOCK.node (see vfs_posix_lock.c) still lives, and one that is killed could not take a claim of its own away. So the

@@ -1,7 +1,7 @@
 /* golden.h: what the golden databases hold: known to the program that makes one and to the test that reads all of them.
  *
- * A golden database is a directory as some release left it. Later releases read it for ever: tests/golden/v<format
- * version>.
+ * A golden database is a directory, or one file, as some release left it. Later releases read it for ever:
+ * tests/golden/v<format version> and v<format version>.varve.
  */
 #ifndef VARVE_GOLDEN_H
 #define VARVE_GOLDEN_H

@@ -70,25 +70,18 @@ static void golden_check_kinds(varve_db *db) {
   assert_true(levels >= 2 && ranges > 0 && s.memtable_bytes > 0);
 }
 
-static void golden_version(const char *name) {
-  static bed_image image;
-  char dir[TEST_PATH_MAX], path[BED_PATH_MAX], from[BED_PATH_MAX];
+static void golden_check_kept(const char *path) {
+  varve_options read_only = {.read_only = true};
   varve_db *db;
-  test_dir_create(dir);
-  bed_join(path, dir, "db");
-  golden_place(from, name);
-  bed_image_of_dir(from, &image);
-  assert_true(image.count >= 4);
-  bed_image_to_dir(&image, path);
-  varve_options read_only = {.read_only = true}, plain = {0}, unmapped = {.no_mmap = true};
   TEST_OK(varve_open(path, &read_only, &db));
   golden_check(db);
   golden_check_kinds(db);
   TEST_OK(varve_close(db));
-  static bed_image after;
-  bed_image_of_dir(path, &after);
-  assert_true(bed_image_equal(&image, &after));
-  bed_image_free(&after);
+}
+
+static void golden_check_written(const char *path) {
+  varve_options plain = {0}, unmapped = {.no_mmap = true};
+  varve_db *db;
   TEST_OK(varve_open(path, &unmapped, &db));
   golden_check(db);
   TEST_OK(varve_close(db));
@@ -102,7 +95,52 @@ static void golden_version(const char *name) {
   TEST_OK(varve_open(path, &plain, &db));
   golden_check(db);
   TEST_OK(varve_close(db));
+}
+
+static void golden_version(const char *name) {
+  static bed_image image, after;
+  char dir[TEST_PATH_MAX], path[BED_PATH_MAX], from[BED_PATH_MAX];
+  test_dir_create(dir);
+  bed_join(path, dir, "db");
+  golden_place(from, name);
+  bed_image_of_dir(from, &image);
+  assert_true(image.count >= 4);
+  bed_image_to_dir(&image, path);
+  golden_check_kept(path);
+  bed_image_of_dir(path, &after);
+  assert_true(bed_image_equal(&image, &after));
+  bed_image_free(&after);
+  golden_check_written(path);
   bed_image_free(&image);
+  test_dir_remove(dir);
+}
+
+static size_t golden_read_file(const char *path, uint8_t *bytes, size_t room) {
+  FILE *file = fopen(path, "rb");
+  assert_non_null(file);
+  size_t size = fread(bytes, 1, room, file);
+  assert_true(size > 0 && size < room);
+  (void)fclose(file);
+  return size;
+}
+
+/* The same in one file. */
+static void golden_file(const char *format) {
+  static uint8_t bytes[1 << 20], after[1 << 20];
+  char name[32], dir[TEST_PATH_MAX], path[BED_PATH_MAX], from[BED_PATH_MAX];
+  (void)snprintf(name, sizeof name, "%s.varve", format);
+  test_dir_create(dir);
+  bed_join(path, dir, "db.varve");
+  golden_place(from, name);
+  size_t size = golden_read_file(from, bytes, sizeof bytes);
+  FILE *copy = fopen(path, "wb");
+  assert_non_null(copy);
+  assert_int_equal(fwrite(bytes, 1, size, copy), size);
+  assert_int_equal(fclose(copy), 0);
+  golden_check_kept(path);
+  assert_int_equal(golden_read_file(path, after, sizeof after), size);
+  assert_memory_equal(after, bytes, size);
+  golden_check_written(path);
   test_dir_remove(dir);
 }
 
@@ -111,7 +149,13 @@ static void golden_databases_are_read(void **state) {
   for (size_t i = 0; i < COUNT_OF(golden_versions); i++) golden_version(golden_versions[i]);
 }
 
+static void golden_files_are_read(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT_OF(golden_versions); i++) golden_file(golden_versions[i]);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(golden_databases_are_read)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(golden_databases_are_read),
+                                     cmocka_unit_test(golden_files_are_read)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

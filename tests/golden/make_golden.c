@@ -1,5 +1,5 @@
-/* make_golden.c: makes a golden database: `make_golden DIRECTORY`, which must not exist. The same bytes each time:
- * without a thread, and with ids and salts from a fixed seed.
+/* make_golden.c: makes a golden database: `make_golden DIRECTORY FILE.varve`, which must not exist: the same database as
+ * a directory and in one file. The same bytes each time: without a thread, and with ids and salts from a fixed seed.
  *
  * It leaves tables on several levels with LZ4 blocks and range tombstones, a keyspace, and a log that was not flushed.
  */
@@ -74,9 +74,11 @@ static int golden_find_spare(void *context, file_kind kind, uint64_t number, uin
 
 /* Takes away what says nothing: the zeros behind the log's end, and spare files for logs to come. */
 static void golden_trim(const char *path, uint64_t log, uint64_t end) {
-  vfs *fs;
+  env *e;
   vfs_file *file;
-  golden_ok(vfs_posix_open(api_allocator(), path, 0, &fs), "open");
+  golden_ok(env_open(api_allocator(), path, 0, &e), "open");
+  vfs *fs = e->fs;
+  golden_ok(vfs_lock(fs, 0), "lock");
   golden_ok(vfs_open(fs, FILE_WAL, log, VFS_WRITE, &file), "open the log");
   golden_ok(vfs_truncate(file, end), "cut the log");
   golden_ok(vfs_close(file), "close the log");
@@ -86,16 +88,19 @@ static void golden_trim(const char *path, uint64_t log, uint64_t end) {
     if (s.spare == 0) break;
     golden_ok(vfs_remove(fs, FILE_WAL, s.spare), "remove");
   }
-  golden_ok(vfs_close_fs(fs), "close");
+  golden_ok(vfs_sync_dir(fs), "sync");
+  golden_ok(vfs_unlock(fs), "unlock");
+  golden_ok(env_close(e), "close");
 }
 
 int main(int argc, char **argv) {
   env *e;
   varve_db *db;
   varve_snapshot *before;
-  varve_options o = {.no_thread = true, .must_not_exist = true, .table_bytes = 1, .block_bytes = 1024};
-  if (argc != 2) {
-    fprintf(stderr, "the form is: make_golden DIRECTORY\n");
+  varve_options o = {
+      .no_thread = true, .must_not_exist = true, .sync_interval_ms = 1000000, .table_bytes = 1, .block_bytes = 1024};
+  if (argc != 3) {
+    fprintf(stderr, "the form is: make_golden DIRECTORY FILE.varve\n");
     return 2;
   }
   golden_ok(env_open(api_allocator(), argv[1], VFS_PLACE_CREATE, &e), "open");
@@ -110,5 +115,6 @@ int main(int argc, char **argv) {
   varve_snapshot_close(before);
   golden_ok(varve_close(db), "close");
   golden_trim(argv[1], log, end);
+  golden_ok(varve_convert(argv[1], argv[2], NULL, NULL), "convert");
   return 0;
 }

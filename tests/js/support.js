@@ -33,8 +33,8 @@ export function temporaryDirectory(t) {
 }
 
 /**
- * Where a database may live: memory, files in JavaScript memory, a directory, one file. Each has open(options), and reopen where
- * what was stored is still there.
+ * Where a database may live: memory, files in JavaScript memory, a directory, one file. Each has open(options), and
+ * reopen where what was stored is still there.
  */
 export const PLACES = [
   {

@@ -41,6 +41,41 @@ static void a_file_is_no_database(void **state) {
   EXPECT(varve_open(below, NULL, &db), VARVE_MISSING, "create that first");
 }
 
+/* A path chooses the layout; every pair of layouts is backed up and restored, the second backup taking what is new. */
+static void one_file_or_a_directory(void **state) {
+  misuse *m = *state;
+  static const char *const names[][3] = {
+      {"a.varve", "b.varve", "c.varve"}, {"d.varve", "e", "f.varve"}, {"g", "h.varve", "i"}};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    char path[3][BED_PATH_MAX];
+    struct stat info;
+    varve_db *db;
+    varve_value v;
+    varve_backup_report report;
+    for (size_t k = 0; k < 3; k++) bed_join(path[k], m->dir, names[i][k]);
+    TEST_OK(varve_open(path[0], NULL, &db));
+    TEST_OK(varve_put(db, VARVE_STR("a"), VARVE_STR("1"), NULL));
+    TEST_OK(varve_backup(db, path[1], NULL, NULL, NULL));
+    TEST_OK(varve_put(db, VARVE_STR("b"), VARVE_STR("2"), NULL));
+    TEST_OK(varve_backup(db, path[1], &report, NULL, NULL));
+    assert_true(report.files_kept > 0);
+    EXPECT(varve_backup(db, path[0], NULL, NULL, NULL), VARVE_LOCKED, "in this process");
+    TEST_OK(varve_close(db));
+    TEST_OK(varve_restore(path[1], path[2], NULL, NULL));
+    EXPECT(varve_restore(path[1], path[2], NULL, NULL), VARVE_EXISTS, "is not empty");
+    TEST_OK(varve_open(path[2], NULL, &db));
+    TEST_OK(varve_get(db, VARVE_STR("b"), NULL, &v));
+    assert_int_equal(v.size, 1);
+    varve_value_release(&v);
+    TEST_OK(varve_verify(db, NULL, NULL, NULL));
+    TEST_OK(varve_close(db));
+    for (size_t k = 0; k < 3; k++) {
+      assert_int_equal(stat(path[k], &info), 0);
+      assert_int_equal(S_ISREG(info.st_mode), strchr(names[i][k], '.') != NULL);
+    }
+  }
+}
+
 static void must_exist_and_must_not_exist(void **state) {
   misuse *m = *state;
   varve_db *db;
@@ -239,6 +274,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       MISUSE(a_directory_with_other_files_is_no_database),
       MISUSE(a_file_is_no_database),
+      MISUSE(one_file_or_a_directory),
       MISUSE(must_exist_and_must_not_exist),
       MISUSE(a_newer_format_is_named),
       MISUSE(a_read_only_open_changes_no_file),

@@ -1,5 +1,5 @@
-// node.js: a directory of the file system, or one file in it, by Node's synchronous calls. File descriptors stay open, reads and writes
-// name their offset, and syncs are real.
+// node.js: a directory of the file system, or one file in it, by Node's synchronous calls. File descriptors stay open,
+// reads and writes name their offset, and syncs are real.
 
 import fs from 'node:fs'
 import os from 'node:os'
