@@ -99,6 +99,7 @@ static void every_path_within_the_process_meets(void **state) {
   TEST_OK(vfs_posix_open(&s->alloc.base, s->path, VFS_PLACE_CREATE, &aliased));
   TEST_OK(vfs_lock(s->fs, 0));
   TEST_RC(vfs_lock(aliased, 0), VARVE_LOCKED);
+  assert_message_has("in this process");
   TEST_OK(vfs_open(s->fs, FILE_SINGLE, 0, VFS_CREATE, &file));
   assert_int_equal(unlink(below(s, "linked.varve")), 0);
   assert_int_equal(link(s->path, below(s, "linked.varve")), 0);

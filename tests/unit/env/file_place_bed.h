@@ -1,4 +1,5 @@
-/* file_place_bed.h: what file_place_test.c and file_lock_test.c share: a place of one file in a directory of its own. */
+/* file_place_bed.h: what file_place_test.c and file_lock_test.c share: a place of one file, in a directory of its own.
+ */
 #ifndef VARVE_FILE_PLACE_BED_H
 #define VARVE_FILE_PLACE_BED_H
 
