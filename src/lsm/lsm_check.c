@@ -76,6 +76,13 @@ static int check_manifest(checker *c) {
     return status_fail(VARVE_CORRUPT, "SUPER is not what was written last: it names %s",
                        file_name(FILE_MANIFEST, root.manifest));
   }
+  if (root.mate == SUPER_MATE_BROKEN) {
+    unsigned slot = 1 - (unsigned)(root.generation & 1);
+    TRY(check_found(c, status_fail(VARVE_CORRUPT,
+                                   "SUPER is damaged at offset %u: this slot is not whole; the other one is, and the "
+                                   "next open for writing mends it",
+                                   slot * SUPER_SLOT_SIZE)));
+  }
   manifest_state state;
   uint64_t end;
   bool torn;

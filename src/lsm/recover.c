@@ -235,7 +235,9 @@ static int recover_check_first(const recovery *r) {
   const log_file *f = r->log_count > 0 && r->logs[0].reader != NULL ? &r->logs[0] : NULL;
   const manifest_state *s = &r->state;
   if (f != NULL && f->h.log == s->log_min && f->h.next_seq == s->last_seq + 1) return VARVE_OK;
-  if (f == NULL && s->last_seq == 0 && recover_is_empty(s->current)) return VARVE_OK;
+  /* From generation 2 on there has been a log: see recover_create. A backup has none. */
+  bool born = r->lsm->root.generation > 1 && (r->lsm->root.flags & SUPER_BACKUP) == 0;
+  if (f == NULL && !born && s->last_seq == 0 && recover_is_empty(s->current)) return VARVE_OK;
   if (f == NULL && s->clean_log == s->log_min && s->clean_end <= WAL_HEADER_SIZE) return VARVE_OK;
   return status_fail(
       VARVE_CORRUPT,
@@ -416,6 +418,7 @@ static int recover_create(lsm *l) {
   STEP(super_write(e, &l->root));
   if (leftover != 0) STEP(recover_remove_manifests(l));
   STEP(recover_first_log(l, 1));
+  STEP(super_write(e, &l->root)); /* again, in the other slot: the log is there, and one damaged slot loses nothing */
   l->active = mt;
   STEP(view_create(l, &v));
   view_install(l, v, mt, NULL, 0, state.current);
@@ -461,6 +464,7 @@ static int recover_existing(lsm *l) {
   STEP(manifest_open(l->env, l->root.manifest, r.manifest_end, r.manifest_torn, &l->manifest));
   STEP(recover_remove(&r));
   STEP(recover_continue_logs(&r));
+  if (l->root.mate != SUPER_MATE_SAME) STEP(super_write(l->env, &l->root));
   l->clean_end = wal_log_number(l->wal) == r.state.clean_log ? r.state.clean_end : 0;
 out:
   recover_free(&r);

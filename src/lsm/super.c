@@ -105,6 +105,10 @@ static int super_choose(env *e, uint8_t *p, size_t size, bool copy, super *s) {
                        e->fs->location, get_u32(p + newest * SUPER_SLOT_SIZE + 8), FORMAT_VERSION);
   }
   *s = slots[newest];
+  const super *mate = &slots[1 - newest];
+  bool same = mate->manifest == s->manifest && mate->flags == s->flags && memcmp(mate->id, s->id, sizeof s->id) == 0;
+  s->mate = state[1 - newest] != SLOT_VALID ? SUPER_MATE_BROKEN : same ? SUPER_MATE_SAME : SUPER_MATE_OTHER;
+  if (s->generation == 1 && super_all_zero(p, SUPER_SLOT_SIZE)) s->mate = SUPER_MATE_OTHER; /* nothing was there yet */
   ASSERT((s->generation & 1) == newest && s->manifest > 0);
   return VARVE_OK;
 }
@@ -167,6 +171,7 @@ INTERNAL int super_write(env *e, super *s) {
   ASSERT(s->generation < SUPER_GENERATION_MAX);
   ASSERT(s->manifest > 0 && s->manifest <= SUPER_NUMBER_MAX);
   next.generation++;
+  next.mate = SUPER_MATE_SAME; /* for whoever writes it twice */
   uint8_t *slot = mem_alloc(e->alloc, SUPER_SLOT_SIZE);
   if (slot == NULL) return mem_fail(SUPER_SLOT_SIZE, "SUPER");
   super_slot_put(slot, &next);

@@ -8,7 +8,8 @@
  *   24 16  database id, random
  *
  * A slot is written only after what it names was synced, file and name: so whichever slot survives names a whole
- * manifest.
+ * manifest. Every state is written twice, into both slots with two generations: the second time when the first one is
+ * durable. From generation 2 on the database has, or had, a log.
  */
 #ifndef VARVE_SUPER_H
 #define VARVE_SUPER_H
@@ -24,7 +25,12 @@ typedef struct super {
   uint8_t id[16];
   uint64_t manifest;
   uint32_t flags;
+  uint32_t mate; /* of what super_read found: how the other slot stands to it (SUPER_MATE_*) */
 } super;
+
+#define SUPER_MATE_SAME   0u /* it says the same, so that either slot may be lost */
+#define SUPER_MATE_OTHER  1u /* it is older, or was never written */
+#define SUPER_MATE_BROKEN 2u /* it is not whole: a torn write, or damage */
 
 /* Reads the newer valid slot. MISSING when there is no SUPER file, or it is empty and so is the place (creation was
  * cut short); NOT_DATABASE when neither slot has the magic; NEWER_FORMAT when the newest readable slot has a higher

@@ -56,6 +56,8 @@ INTERNAL int work_new_manifest(lsm *l) {
   l->root = root;
   rc = manifest_close(l->manifest);
   l->manifest = fresh;
+  int again = super_write(l->env, &l->root); /* in the other slot, too: then one damaged slot loses nothing */
+  if (again < 0 && again != VARVE_NOMEM) return lsm_fail(l, again);
   if (before != 0) ALSO(vfs_remove(l->env->fs, FILE_MANIFEST, before));
   return rc;
 }
