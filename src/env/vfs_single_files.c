@@ -16,8 +16,9 @@
 
 #include "base/limits.h"
 
-#define GROW_PAGES_MIN   16u
-#define GROW_PAGES_LOG   (1u * MiB / SINGLE_PAGE) /* in one extent it can be mapped */
+#define GROW_PAGES_MIN 16u
+/* A log in one extent can be mapped, where maps work: room for one that goes with a memtable of the usual size. */
+#define GROW_PAGES_LOG   ((MEMTABLE_BYTES_DEFAULT + 2u * WAL_CHUNK_BYTES) / SINGLE_PAGE)
 #define GROW_PAGES_MAX   (16u * MiB / SINGLE_PAGE)
 #define FILES_ZERO_BYTES (64u * KiB)
 
@@ -112,7 +113,8 @@ static int files_grow(single *s, single_node *node, uint64_t size) {
   uint64_t pages = single_pages(size), have = files_room(node);
   if (pages <= have) return VARVE_OK;
   bool large = node->kind == FILE_WAL || node->kind == FILE_SST;
-  uint64_t least = node->kind == FILE_WAL ? GROW_PAGES_LOG : large ? GROW_PAGES_MIN : 1;
+  bool mapped = node->kind == FILE_WAL && (s->base.traits & VFS_MAP_WRITE) != 0;
+  uint64_t least = mapped ? GROW_PAGES_LOG : large ? GROW_PAGES_MIN : 1;
   uint64_t ahead = MIN(MAX(have, least), large ? GROW_PAGES_MAX : GROW_PAGES_MIN);
   files_extend(s, node, MAX(pages - have, ahead));
   have = files_room(node);
