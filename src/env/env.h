@@ -19,8 +19,8 @@ typedef struct env {
 } env;
 
 /* The env of this build's target (env_native.c, env_wasi.c, env_wasm.c) over the place `path` (":memory:" = vfs_mem,
- * one file = vfs_single). `flags` as VFS_PLACE_*. The allocator is owned by the caller and outlives the env. Failures as
- * vfs_*_open; *out is NULL then. */
+ * one file = vfs_single). `flags` as VFS_PLACE_*. The allocator is owned by the caller and outlives the env. Failures
+ * as vfs_*_open; *out is NULL then. */
 INTERNAL int env_open(allocator *alloc, const char *path, uint32_t flags, env **out);
 /* Closes the vfs as well. NULL is allowed. */
 INTERNAL int env_close(env *e);
