@@ -22,8 +22,8 @@ static void dump_flush(dumper *dump) {
 }
 
 static void dump_row(dumper *dump, varve_slice keyspace, varve_slice key, varve_slice value) {
-  CLI_ASSERT(key.size > 0);
   if (dump->raw) {
+    CLI_ASSERT(key.size > 0); /* would be the end mark */
     cli_buf_varint(&dump->buf, key.size);
     cli_buf_varint(&dump->buf, value.size);
     cli_buf_append(&dump->buf, key.data, key.size);
@@ -44,6 +44,10 @@ static int dump_keyspace(dumper *dump, varve_slice name) {
   varve_iter *iter = NULL;
   int status = varve_iter_open(dump->cli->db, &options, &iter);
   if (status == VARVE_OK) status = varve_iter_first(iter);
+  if (status == VARVE_OK && dump->raw && varve_iter_key(iter).size == 0) { /* it sorts first */
+    failed = cli_fail(CLI_ERROR, "raw records cannot hold the empty key, which is there; dump without --raw");
+    dump->stopped = true;
+  }
   while (status == VARVE_OK && !dump->stopped) {
     dump_row(dump, name, varve_iter_key(iter), varve_iter_value(iter));
     status = varve_iter_next(iter);

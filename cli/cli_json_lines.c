@@ -64,7 +64,6 @@ void cli_json_member(cli_buf *buf, const char *name, varve_slice bytes) {
 }
 
 void cli_json_row(cli_buf *buf, varve_slice keyspace, varve_slice key, varve_slice value) {
-  CLI_ASSERT(key.size > 0);
   cli_buf_byte(buf, '{');
   if (keyspace.size > 0) {
     cli_json_member(buf, "keyspace", keyspace);

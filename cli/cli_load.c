@@ -4,8 +4,8 @@
  *
  *     "varve-raw 1\n"  { varint key size, varint value size, key, value }*  varint 0, varint number of records
  *
- * Varints are LEB128: seven bits a byte, the lowest first, the high bit set in all but the last. A key is never empty,
- * so a key size of 0 is the end mark; the number behind it shows that nothing is missing, and nothing follows.
+ * Varints are LEB128: seven bits a byte, the lowest first, the high bit set in all but the last. A key is not
+ * empty here: a key size of 0 is the end mark; the number behind it shows that nothing is missing, and nothing follows.
  *
  * Invariant: the rows in the database are always the first ones of the stream, in whole commits. When something
  * is wrong with a row, those before it are committed, and the message says how many they are.
