@@ -29,7 +29,7 @@
 void cli_assert_failed(const char *condition, const char *file, int line);
 
 /* Exit statuses; the manual (cli_help.c) explains them to the user. */
-enum cli_exit { CLI_OK = 0, CLI_NONE = 1, CLI_USAGE = 2, CLI_ERROR = 3, CLI_CORRUPT = 4, CLI_LOCKED = 5 };
+enum cli_exit { CLI_OK = 0, CLI_NONE = 1, CLI_USAGE = 2, CLI_ERROR = 3, CLI_CORRUPT = 4, CLI_LOCKED = 5, CLI_LOST = 6 };
 
 /* ---- bytes: growing buffers, UTF-8, hex, base64, varints (cli_bytes.c) ---- */
 
@@ -224,6 +224,7 @@ int cli_run_compact(cli_state *cli);
 int cli_run_backup(cli_state *cli);
 int cli_run_restore(cli_state *cli);
 int cli_run_convert(cli_state *cli);
+int cli_run_repair(cli_state *cli);
 int cli_run_bench(cli_state *cli);
 int cli_run_keyspaces(cli_state *cli);
 int cli_run_drop(cli_state *cli);

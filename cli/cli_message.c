@@ -26,7 +26,7 @@ static void message_write(const char *format, va_list arguments) {
 }
 
 int cli_fail(int exit_status, const char *format, ...) {
-  CLI_ASSERT(exit_status > CLI_OK && exit_status <= CLI_LOCKED);
+  CLI_ASSERT(exit_status > CLI_OK && exit_status <= CLI_LOST);
   va_list arguments;
   va_start(arguments, format);
   message_write(format, arguments);

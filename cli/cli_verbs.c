@@ -172,6 +172,21 @@ const cli_verb cli_verbs[] = {
      .words_max = 1,
      .opening = CLI_OPEN_NOTHING,
      .run = cli_run_convert},
+    {.name = "repair",
+     .arguments = "TARGET",
+     .summary = "make a new database of what can be saved",
+     .detail = "For a database that is damaged, and one that does not open any more. Everything in PATH whose checksum "
+               "holds\n"
+               "goes to a new database at TARGET, which must not exist, or be empty; PATH is only read. Each loss is a "
+               "line on\n"
+               "standard output: the file, the place, the reason, and the keys beside what is missing. \"mended\" is "
+               "damage\n"
+               "that cost nothing. Where a newer value or a deletion is lost, an older value may be what is saved.\n"
+               "Exits with 6 when anything is missing, and with 0 when everything was saved.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_NOTHING,
+     .run = cli_run_repair},
     {.name = "bench",
      .arguments = "",
      .summary = "measure this machine: fill, read, scan",
@@ -223,10 +238,10 @@ size_t cli_distance(varve_slice one, varve_slice other) {
 
 /* What other programs call these verbs. */
 static const char *verb_synonym(varve_slice name) {
-  static const char *const pairs[][2] = {{"set", "put"},     {"delete", "del"},    {"remove", "del"},
-                                         {"rm", "del"},      {"list", "scan"},     {"ls", "scan"},
-                                         {"import", "load"}, {"export", "dump"},   {"check", "verify"},
-                                         {"info", "stats"},  {"vacuum", "compact"}};
+  static const char *const pairs[][2] = {{"set", "put"},     {"delete", "del"},     {"remove", "del"},
+                                         {"rm", "del"},      {"list", "scan"},      {"ls", "scan"},
+                                         {"import", "load"}, {"export", "dump"},    {"check", "verify"},
+                                         {"info", "stats"},  {"vacuum", "compact"}, {"recover", "repair"}};
   for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
     if (cli_slice_is(name, pairs[i][0])) return pairs[i][1];
   }

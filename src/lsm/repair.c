@@ -116,7 +116,8 @@ static int repair_super(repair *r, uint64_t *number) {
   super root;
   *number = 0;
   int rc = super_read(r->from, &root);
-  if (rc == VARVE_NEWER_FORMAT || rc == VARVE_NOMEM) return rc;
+  if (rc == VARVE_NOMEM) return rc;
+  r->newer = rc == VARVE_NEWER_FORMAT; /* or damaged: the other files tell */
   if (rc >= 0) {
     *number = root.manifest;
     return VARVE_OK;
@@ -372,6 +373,10 @@ static int repair_all(repair *r) {
   }
   TRY(repair_state(r));
   TRY(repair_tables(r));
+  if (r->newer && r->remains.state.current == NULL && r->source_count == 0) {
+    super root;
+    TRY(super_read(r->from, &root)); /* says so */
+  }
   TRY(repair_logs(r));
   TRY(repair_merge(r));
   TRY(repair_remove_sources(r));

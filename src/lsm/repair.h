@@ -35,8 +35,9 @@ typedef struct repair {
   const varve_repair_options *options;
   varve_repair_report *report;
   block_cache *cache;
-  uint64_t done, total, told; /* bytes, for the progress */
-  repair_file *files;         /* of the source, by kind and number */
+  bool newer;           /* SUPER says that a newer program wrote it, or its version is damaged */
+  uint64_t done, total; /* bytes, for the progress */
+  repair_file *files;   /* of the source, by kind and number */
   uint32_t file_count, file_room;
   manifest_remains remains; /* of the manifest that counts; remains.state.current NULL = all files are used */
   repair_source *sources;
