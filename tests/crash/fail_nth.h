@@ -39,7 +39,8 @@ typedef struct nth_mode {
   bool memory;      /* allocations fail, not calls of the file layer */
   bool may_be_none; /* a scenario may have no such call */
   fault_rule rule;
-  bool part_once; /* see fault_vfs */
+  bool part_once;        /* see fault_vfs */
+  uint64_t every, first; /* N = first, first + every ...; 0 = all */
 } nth_mode;
 
 typedef struct nth_run nth_run;
@@ -211,13 +212,21 @@ static inline int nth_copy_visit(void *context, file_kind kind, uint64_t number,
   vfs_file *from, *to;
   TEST_OK(vfs_open(fs[0], kind, number, 0, &from));
   TEST_OK(vfs_open(fs[1], kind, number, VFS_CREATE, &to));
-  uint8_t *bytes = mem_alloc(&nth_disk_memory, (size_t)size + 1);
-  assert_non_null(bytes);
-  TEST_OK(vfs_read_exact(from, 0, bytes, (size_t)size));
+  void *bytes = NULL;
+  bool mapped = size > 0 && vfs_map(from, (size_t)size, false, &bytes) >= 0; /* it may have grown while it was mapped */
+  if (!mapped) {
+    bytes = mem_alloc(&nth_disk_memory, (size_t)size + 1);
+    assert_non_null(bytes);
+    TEST_OK(vfs_read_exact(from, 0, bytes, (size_t)size));
+  }
   size_t used = nth_used(bytes, (size_t)size);
   if (size > 0) TEST_OK(vfs_allocate(to, size));
   if (used > 0) TEST_OK(vfs_write_at(to, 0, bytes, used));
-  mem_free(&nth_disk_memory, bytes, (size_t)size + 1);
+  if (mapped) {
+    TEST_OK(vfs_unmap(from, bytes, (size_t)size));
+  } else {
+    mem_free(&nth_disk_memory, bytes, (size_t)size + 1);
+  }
   TEST_OK(vfs_close(from));
   TEST_OK(vfs_close(to));
   return 0;

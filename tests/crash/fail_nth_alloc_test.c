@@ -4,8 +4,8 @@
 #include "crash/fail_nth_run.h"
 
 static const nth_mode nth_alloc_modes[] = {
-    {"once", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}, false},
-    {"for ever", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM, .and_later = true}, false},
+    {"once", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM}, false, 0, 0},
+    {"for ever", true, false, {.kind = FAULT_ANY_KIND, .status = VARVE_NOMEM, .and_later = true}, false, 0, 0},
 };
 
 static void nth_alloc(nth_layout layout) {

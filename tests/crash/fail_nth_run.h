@@ -219,6 +219,10 @@ static void nth_all_n(nth_layout layout, const nth_scenario *scenario, const nth
   for (size_t m = 0; m < mode_count; m++) {
     uint64_t runs = 0, stride = nth_stride(&run.nth);
     run.mode = &modes[m];
+    if (stride == 1 && modes[m].every > 0) {
+      stride = modes[m].every;
+      run.nth = modes[m].first;
+    }
     while (nth_once(&run)) {
       run.nth += stride;
       runs++;
