@@ -464,7 +464,12 @@ static int recover_existing(lsm *l) {
   STEP(manifest_open(l->env, l->root.manifest, r.manifest_end, r.manifest_torn, &l->manifest));
   STEP(recover_remove(&r));
   STEP(recover_continue_logs(&r));
-  if (l->root.mate != SUPER_MATE_SAME) STEP(super_write(l->env, &l->root));
+  if (l->root.mate != SUPER_MATE_SAME) {
+    /* Generation 2 says that there has been a log, whose maker may have died before it and its name were durable. */
+    STEP(wal_sync_header(l->wal));
+    STEP(vfs_sync_dir(l->env->fs));
+    STEP(super_write(l->env, &l->root));
+  }
   l->clean_end = wal_log_number(l->wal) == r.state.clean_log ? r.state.clean_end : 0;
 out:
   recover_free(&r);
