@@ -1,6 +1,8 @@
 /* sim_check.c: reading a database in every way there is, and comparing it with a state of the history. */
 #include "sim_check.h"
 
+enum { CHECK_STEPS = 12 }; /* of a walk */
+
 /* An error: right where it is expected, else the check's failure. */
 static bool check_error(const sim_checker *c, int status, const char *what, bool may_fail, int *rc) {
   *rc = status;
@@ -60,6 +62,35 @@ bool sim_check_iterator(const sim_checker *c, varve_iter *it, const uint16_t *va
   return true;
 }
 
+/* The next key with a value from `key` on (step 1) or down (step -1); -1 when there is none. */
+static int check_live(const uint16_t *value, int key, int step) {
+  while (key >= 0 && key < SIM_KEYS && value[key] == 0) key += step;
+  return key < SIM_KEYS ? key : -1;
+}
+
+bool sim_check_walk(const sim_checker *c, varve_iter *it, const uint16_t *value, bool may_fail, int *rc) {
+  rng r = {c->world->trace};
+  int at = -1;
+  for (uint32_t i = 0; i < CHECK_STEPS; i++) {
+    int got, step = rng_percent(&r, 50) ? 1 : -1;
+    if (at < 0) {
+      at = (int)rng_below(&r, SIM_KEYS);
+      varve_slice key = sim_history_key(c->history, (uint32_t)at);
+      got = step > 0 ? varve_iter_seek(it, key) : varve_iter_seek_for_prev(it, key);
+      at = check_live(value, at, step);
+    } else {
+      got = step > 0 ? varve_iter_next(it) : varve_iter_prev(it);
+      at = check_live(value, at + step, step);
+    }
+    if (got < 0) return check_error(c, got, "a walk", may_fail, rc);
+    if ((got == VARVE_OK) != (at >= 0)) {
+      return sim_fail(c->world, "walk", "step %u of a walk says %s", (unsigned)i, varve_status_name(got));
+    }
+    if (at >= 0 && !check_entry(c, it, (uint32_t)at, value)) return false;
+  }
+  return true;
+}
+
 bool sim_check_space(const sim_checker *c, varve_db *db, const varve_snapshot *snapshot, varve_keyspace *space,
                      const uint16_t *value, bool may_fail, int *rc) {
   varve_iter_options o = {.snapshot = snapshot, .keyspace = space};
@@ -67,7 +98,7 @@ bool sim_check_space(const sim_checker *c, varve_db *db, const varve_snapshot *s
   varve_iter *it;
   int got = varve_iter_open(db, &o, &it);
   if (got < 0) return check_error(c, got, "iter_open", may_fail, rc);
-  bool ok = sim_check_iterator(c, it, value, may_fail, rc);
+  bool ok = sim_check_iterator(c, it, value, may_fail, rc) && sim_check_walk(c, it, value, may_fail, rc);
   varve_iter_close(it);
   for (uint32_t i = 0; ok && i < SIM_KEYS; i++) ok = check_get(c, db, &read, i, value[i], may_fail, rc);
   c->world->counts.reached[SIM_COUNT_checks]++;

@@ -26,6 +26,8 @@ typedef struct sim_expect {
   bool ghosts;            /* or a ghost that stands on one of them */
   bool weak;              /* something lied: an error is right as well, and any state from 0 to high */
   const sim_commit *also; /* or this one; NULL = none */
+  bool also_pending;      /* it was under way at the crash: the death of the process alone may leave it unsynced, */
+  uint32_t also_base;     /* and the next power cut may take it away, down to this commit and further */
 } sim_expect;
 
 typedef struct sim_found {
@@ -49,6 +51,9 @@ bool sim_check_state(const sim_checker *c, varve_db *db, const sim_state *state,
 
 /* One iterator over all of a keyspace, forward and backward. */
 bool sim_check_iterator(const sim_checker *c, varve_iter *it, const uint16_t *value, bool may_fail, int *rc);
+
+/* The same to and fro: seeks, and steps that turn. */
+bool sim_check_walk(const sim_checker *c, varve_iter *it, const uint16_t *value, bool may_fail, int *rc);
 
 /* Finds out which state the database is in and checks it. */
 bool sim_check_find(const sim_checker *c, varve_db *db, const sim_expect *expect, sim_found *found, bool may_fail,

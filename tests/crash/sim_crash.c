@@ -79,7 +79,8 @@ static sim_node *sim_crash_survivor(const sim_disk *from, const sim_node *n) {
     const sim_change *c = &n->changes[i];
     sim_node_changed(w, made, c->kind, c->offset, n->written.data + c->at, c->size);
   }
-  if (made->live.size != n->live.size || memcmp(made->live.data, n->live.data, n->live.size) != 0) {
+  bool same = made->live.size == n->live.size;
+  if (!same || (n->live.size > 0 && memcmp(made->live.data, n->live.data, n->live.size) != 0)) {
     made->live.size = 0; /* a lie was told before: what is in memory is what is read */
     sim_bytes_put(w, &made->live, 0, n->live.data, n->live.size);
   }

@@ -157,11 +157,14 @@ static int sim_disk_unmap(vfs_file *base, void *data, size_t size) {
   file->maps--;
   n->maps--;
   if (data != NULL && data == n->map) {
-    ASSERT(size == n->map_size && file->write_maps == 1);
-    mem_free(&d->world->disks.base, n->map, n->map_size);
+    ASSERT(size <= n->map_size && file->write_maps > 0);
+    file->write_maps--;
+    n->write_maps--;
+  }
+  if (n->map != NULL && n->write_maps == 0) {
+    mem_free(&d->world->disks.base, n->map, SIM_MAP_ROOM);
     n->map = NULL;
     n->map_size = 0;
-    file->write_maps = 0;
   }
   return sim_disk_leave(d, SIM_CALL_unmap, base, 0, size, NULL, VARVE_OK);
 }
@@ -169,7 +172,7 @@ static int sim_disk_unmap(vfs_file *base, void *data, size_t size) {
 static int sim_disk_close(vfs_file *base) {
   sim_file *file = sim_file_of(base);
   sim_disk *d = sim_disk_of(base->fs);
-  if (file->write_maps > 0) (void)sim_disk_unmap(base, file->node->map, file->node->map_size);
+  while (file->write_maps > 0) (void)sim_disk_unmap(base, file->node->map, file->node->map_size);
   file->node->maps -= file->maps;
   (void)sim_disk_leave(d, SIM_CALL_close, base, 0, 0, NULL, VARVE_OK);
   sim_node_unref(d->world, file->node);
@@ -331,6 +334,16 @@ static int sim_disk_sync(vfs_file *base) {
   return rc;
 }
 
+static void sim_node_map(sim_world *w, sim_node *n, uint32_t size) {
+  if (n->map == NULL) n->map = mem_alloc(&w->disks.base, SIM_MAP_ROOM);
+  ASSERT(n->map != NULL);
+  if (size > n->map_size) {
+    memcpy(n->map + n->map_size, n->live.data + n->map_size, size - n->map_size);
+    n->map_size = size;
+  }
+  n->write_maps++;
+}
+
 static int sim_disk_map(vfs_file *base, size_t size, bool writable, void **data) {
   sim_disk *d = sim_disk_of(base->fs);
   sim_file *file = sim_file_of(base);
@@ -344,12 +357,10 @@ static int sim_disk_map(vfs_file *base, size_t size, bool writable, void **data)
   if (rc >= 0 && size > n->live.size) {
     rc = status_fail(VARVE_CORRUPT, "%s is cut short: it cannot be mapped", file_name(base->kind, base->number));
   }
+  if (rc >= 0 && writable && size > SIM_MAP_ROOM) rc = status_fail(VARVE_UNSUPPORTED, "a map of %zu bytes", size);
   if (rc >= 0 && writable) {
-    ASSERT(n->map == NULL && file->writable);
-    n->map = mem_alloc(&d->world->disks.base, size);
-    ASSERT(n->map != NULL);
-    memcpy(n->map, n->live.data, size);
-    n->map_size = (uint32_t)size;
+    ASSERT(file->writable);
+    sim_node_map(d->world, n, (uint32_t)size);
     file->write_maps++;
     *data = n->map;
   } else if (rc >= 0) {

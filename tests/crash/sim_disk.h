@@ -20,7 +20,8 @@
 #include "env/vfs.h"
 #include "sim_world.h"
 
-#define SIM_SECTOR 512u
+#define SIM_SECTOR   512u
+#define SIM_MAP_ROOM (4u << 20) /* the largest map for writing, whose memory may not move */
 
 typedef struct sim_bytes {
   uint8_t *data;
@@ -40,8 +41,8 @@ typedef struct sim_node {
   sim_bytes live, durable, written;
   sim_change *changes;
   uint32_t change_count, change_room;
-  uint8_t *map; /* of a map for writing; it equals the live bytes but for stores that were not looked at yet */
-  uint32_t map_size, maps;
+  uint8_t *map; /* for writing: all such maps share it; it equals the live bytes but for stores not looked at yet */
+  uint32_t map_size, maps, write_maps;
 } sim_node;
 
 typedef struct sim_name {

@@ -34,11 +34,14 @@ static sim_expect image_expect_again(const sim_expect *before, const sim_found *
   }
   if (first != SIM_KILL) {
     e.durable = e.low;
-  } else if (mode != SIM_KILL && !found->also) {
-    e.low = before->durable; /* what only the death of the process had left was still unsynced */
-    e.high = found->at;
-    e.ghosts = true;
+    return e;
   }
+  e.also_pending = found->also && before->also_pending;
+  e.also_base = before->also_base;
+  if (mode == SIM_KILL || (found->also && !e.also_pending)) return e;
+  e.low = before->durable; /* what only the death of the process had left was still unsynced */
+  e.high = found->also ? e.also_base : found->at;
+  e.ghosts = true;
   return e;
 }
 
@@ -189,7 +192,7 @@ static void image_write_on(const sim_checker *c, varve_db *db, sim_disk *image, 
 typedef struct image_copies {
   sim_disk *rotted, *faulty, *written;
   sim_mode written_mode;
-  image_nested nested;
+  image_nested nested, writing;
   sim_commit also;
   uint64_t flushed_seq;
 } image_copies;
@@ -212,7 +215,11 @@ static bool image_use(const sim_checker *c, sim_session *s, sim_disk *image, con
     if (!sim_check_verify(c, s->db)) return false;
   }
   if (depth < IMAGE_DEPTH_MAX && rng_percent(r, depth == 0 ? 60 : 25)) {
+    bool plain = found->ghost < 0 && !found->also; /* one commit more than that can be told apart */
+    image->before = plain ? image_hook : NULL;
+    image->context = &copies->writing;
     image_write_on(c, s->db, image, found, r, &copies->also, &copies->written, &copies->written_mode);
+    image->before = NULL;
   }
   return true;
 }
@@ -225,6 +232,13 @@ static void image_follow_up(const sim_checker *c, const image_copies *copies, si
     sim_expect e = image_expect_again(expect, found, mode, copies->nested.mode);
     sim_check_image(c, copies->nested.disk, copies->nested.mode, e, seed + 1, depth + 1);
   }
+  if (copies->writing.disk != NULL) {
+    sim_expect e = image_expect_again(expect, found, mode, copies->writing.mode);
+    e.also = &copies->also;
+    e.also_pending = true;
+    e.also_base = found->at;
+    sim_check_image(c, copies->writing.disk, copies->writing.mode, e, seed + 3, depth + 1);
+  }
   if (copies->written != NULL) {
     sim_expect e = {.low = 1, .high = 0, .also = &copies->also, .durable = 1};
     sim_check_image(c, copies->written, SIM_NONE, e, seed + 2, depth + 1);
@@ -235,6 +249,7 @@ void sim_check_image(const sim_checker *c, sim_disk *image, sim_mode mode, sim_e
                      uint32_t depth) {
   rng r = sim_rng(seed, 10, depth);
   image_copies copies = {.nested = {.r = {rng_next(&r)}, .percent = depth >= IMAGE_DEPTH_MAX ? 0 : 30}};
+  copies.writing = (image_nested){.r = {rng_next(&r)}, .percent = depth >= IMAGE_DEPTH_MAX ? 0 : 4};
   sim_found found = {0};
   sim_session s;
   bool good = false;
@@ -268,6 +283,7 @@ void sim_check_image(const sim_checker *c, sim_disk *image, sim_mode mode, sim_e
     image_follow_up(c, &copies, mode, &expect, &found, seed, depth);
   } else {
     sim_disk_destroy(copies.nested.disk);
+    sim_disk_destroy(copies.writing.disk);
     sim_disk_destroy(copies.written);
   }
 }

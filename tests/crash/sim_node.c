@@ -46,7 +46,7 @@ void sim_node_unref(sim_world *w, sim_node *n) {
   sim_bytes_free(w, &n->durable);
   sim_bytes_free(w, &n->written);
   mem_free(&w->disks.base, n->changes, n->change_room * sizeof *n->changes);
-  mem_free(&w->disks.base, n->map, n->map_size);
+  mem_free(&w->disks.base, n->map, SIM_MAP_ROOM);
   MEM_DELETE(&w->disks.base, n);
 }
 

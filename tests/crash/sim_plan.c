@@ -41,7 +41,7 @@ static void sim_plan_options(sim_plan *p, rng *r) {
   p->strict_percent = SIM_ONE_OF(r, 0, 3, 10, 50);
   p->traits = 0;
   if (rng_percent(r, 50)) p->traits |= VFS_MAP_READ;
-  if (rng_percent(r, 40)) p->traits |= VFS_MAP_WRITE;
+  if (rng_percent(r, p->single ? 15 : 40)) p->traits |= VFS_MAP_WRITE; /* of a single file it maps all: dear */
 }
 
 static void sim_plan_weights(rng *r, uint32_t weights[SIM_OP_KINDS]) {

@@ -42,7 +42,8 @@ void sim_reads_snapshot(sim_run *r, rng *g) {
 
 static void reads_check_iterator(sim_run *r, sim_held_iterator *it) {
   int rc = VARVE_OK;
-  bool same = sim_check_iterator(&r->checker, it->handle, it->value, true, &rc);
+  bool same = sim_check_iterator(&r->checker, it->handle, it->value, true, &rc) &&
+              sim_check_walk(&r->checker, it->handle, it->value, true, &rc);
   if (!same && rc < 0) (void)sim_run_may_fail(r, rc, "an iterator");
   uint64_t *reached = r->world->counts.reached;
   reached[SIM_COUNT_iterator_across_compaction] += r->age.compactions > it->age.compactions;

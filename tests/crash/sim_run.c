@@ -237,7 +237,12 @@ static void run_operation(sim_run *r, uint32_t i) {
     static const int ways[4] = {SIM_MODES, SIM_KILL, SIM_NONE, SIM_SUBSET};
     sim_run_restart(r, ways[rng_below(&g, 4)], &g);
   } else {
+    uint32_t ghosts = r->history.ghost_count;
     sim_op_run(r, op, &g);
+    /* What a failed commit left at the end of a log meets the next log. */
+    static const sim_op flush = {.kind = SIM_OP_flush};
+    bool ghost = r->history.ghost_count > ghosts && !r->world->failed && !r->over;
+    if (ghost && rng_percent(&g, 30)) sim_op_run(r, &flush, &g);
   }
   if (r->world->failed || r->over) return;
   sim_run_observe(r);
