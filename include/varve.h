@@ -358,11 +358,11 @@ typedef struct varve_repair_loss {
 } varve_repair_loss;
 
 typedef struct varve_repair_options {
-  varve_progress progress; /* may be NULL */
+  varve_progress progress;                                    /* may be NULL */
   void (*loss)(void *context, const varve_repair_loss *loss); /* may be NULL; called once for each */
-  void *context;           /* of both */
-  uint32_t lock_wait_ms;   /* how long to wait for another process to close either database. Default 0 */
-  uint64_t reserved[4];    /* zero */
+  void *context;                                              /* of both */
+  uint32_t lock_wait_ms; /* how long to wait for another process to close either database. Default 0 */
+  uint64_t reserved[4];  /* zero */
 } varve_repair_options;
 
 typedef struct varve_repair_report {

@@ -252,6 +252,50 @@ export interface BackupReport {
   bytesCopied: number
   sequence: number
 }
+/** What could not be saved, or was damaged and could be made anew. */
+export interface RepairLoss {
+  /** '7.sst'; empty when it is no one file's. */
+  file: string
+  reason: string
+  offset: number
+  /** Bytes; 0 when it is not known, or none. */
+  size: number
+  /** Nothing is missing because of it. */
+  harmless: boolean
+  /** What is missing lies behind this key, as far as that is known. */
+  after?: Uint8Array
+  /** What is missing lies before this key, as far as that is known. */
+  before?: Uint8Array
+  /** The number of that key's keyspace; 0 is the default one. */
+  afterKeyspace?: number
+  beforeKeyspace?: number
+}
+export interface RepairReport {
+  /** In the new database. */
+  entries: number
+  /** Tables that were looked at, those of them that are damaged, and those of which nothing was saved. */
+  tables: number
+  tablesDamaged: number
+  tablesLost: number
+  /** The same of logs. */
+  logs: number
+  logsDamaged: number
+  logsLost: number
+  /** Places in tables, places in logs, and bytes of both, that are lost. */
+  blocksLost: number
+  commitsLostAt: number
+  bytesLost: number
+  /** Leftovers that are no part of the database. */
+  filesIgnored: number
+  /** Their names were lost. */
+  keyspacesRenamed: number
+  /** How often something is missing: 0 = everything was saved. */
+  losses: number
+  /** Damage that cost nothing. */
+  mended: number
+  /** Which files count was not known: entries that were deleted or overwritten may be back. */
+  listLost: boolean
+}
 export interface LevelStats {
   tables: number
   bytes: number
@@ -333,6 +377,15 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
     target: string | HostURL,
     options?: ProgressOptions & Pick<OpenOptions, 'wasm' | 'host'>,
   ): Promise<void>
+  /**
+   * Makes a new database at `target` of everything at `path` whose checksum holds. It is for a database that is
+   * damaged, also when it does not open any more; `path` is only read.
+   */
+  static repair(
+    path: string | HostURL,
+    target: string | HostURL,
+    options?: ProgressOptions & Pick<OpenOptions, 'wasm' | 'host'> & { onLoss?: (loss: RepairLoss) => unknown },
+  ): Promise<RepairReport>
   /** The version of the engine. */
   static readonly version: string
 

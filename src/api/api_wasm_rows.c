@@ -200,6 +200,10 @@ static int wasm_text(const char *name, uint64_t value, char before) {
   X(cache_bytes) X(cache_hits) X(cache_misses) X(commits) X(writes) X(gets) X(iterators) X(snapshots)     \
   X(bytes_written) X(flushes) X(compactions) X(trivial_moves) X(bytes_flushed) X(bytes_compacted_in)      \
   X(bytes_compacted_out) X(syncs) X(stalls) X(stall_us)
+#define WASM_REPAIR(X)                                                                                    \
+  X(entries) X(tables) X(tables_damaged) X(tables_lost) X(logs) X(logs_damaged) X(logs_lost)              \
+  X(blocks_lost) X(commits_lost_at) X(bytes_lost) X(files_ignored) X(keyspaces_renamed) X(losses)         \
+  X(mended) X(list_lost)
 /* clang-format on */
 
 WASM_EXPORT("db_stats") int wasm_db_stats(varve_db *db) {
@@ -273,4 +277,91 @@ WASM_EXPORT("restore") int wasm_restore(uint32_t backup_size, uint32_t target_si
   return varve_restore(backup, target, with_progress != 0 ? wasm_progress : NULL, NULL);
 }
 
+/* ---- repair ---- */
+
+#define WASM_LOSSES_MAX 10000u /* that are told one by one; the report counts all of them */
+
+typedef struct wasm_losses {
+  uint32_t count;
+  int failed;
+} wasm_losses;
+
+/* ,"name":"text": what is no plain character is left out; reasons are English. */
+static int wasm_string(const char *name, const char *text, char before) {
+  buf *page = &wasm_state()->page;
+  char head[64];
+  int size = snprintf(head, sizeof head, "%c\"%s\":\"", before, name);
+  ASSERT(size > 0 && (size_t)size < sizeof head);
+  TRY(buf_append(page, head, (size_t)size));
+  for (; *text != '\0'; text++) {
+    if (*text == '"' || *text == '\\') TRY(buf_append(page, "\\", 1));
+    if ((unsigned char)*text >= 0x20) TRY(buf_append(page, text, 1));
+  }
+  return buf_append(page, "\"", 1);
+}
+
+/* ,"name":"00ff": the bytes in hex; nothing when there are none. */
+static int wasm_hex(const char *name, varve_slice bytes) {
+  static const char digits[] = "0123456789abcdef";
+  if (bytes.data == NULL) return VARVE_OK;
+  TRY(wasm_string(name, "", ','));
+  buf *page = &wasm_state()->page;
+  page->size--; /* the closing quote */
+  for (size_t i = 0; i < bytes.size; i++) {
+    uint8_t byte = ((const uint8_t *)bytes.data)[i];
+    char two[2] = {digits[byte >> 4], digits[byte & 15]};
+    TRY(buf_append(page, two, 2));
+  }
+  return buf_append(page, "\"", 1);
+}
+
+static int wasm_put_loss(const varve_repair_loss *loss, bool first) {
+  if (!first) TRY(buf_append(&wasm_state()->page, ",", 1));
+  TRY(wasm_string("file", loss->file, '{'));
+  TRY(wasm_string("reason", loss->reason, ','));
+  TRY(wasm_text("offset", loss->offset, ','));
+  TRY(wasm_text("size", loss->size, ','));
+  TRY(wasm_text("harmless", loss->harmless, ','));
+  TRY(wasm_hex("after", loss->after));
+  TRY(wasm_hex("before", loss->before));
+  if (loss->after.data != NULL) TRY(wasm_text("after_keyspace", loss->after_keyspace, ','));
+  if (loss->before.data != NULL) TRY(wasm_text("before_keyspace", loss->before_keyspace, ','));
+  return buf_append(&wasm_state()->page, "}", 1);
+}
+
+static void wasm_loss(void *context, const varve_repair_loss *loss) {
+  wasm_losses *told = context;
+  if (told->failed < 0 || told->count == WASM_LOSSES_MAX) return;
+  told->failed = wasm_put_loss(loss, told->count++ == 0);
+}
+
+static int wasm_repair_progress(void *context, uint64_t done, uint64_t total) {
+  (void)context; /* of the losses */
+  return wasm_progress(NULL, done, total);
+}
+
+/* Both paths are in io.key, each followed by a zero byte. */
+WASM_EXPORT("repair") int wasm_repair(uint32_t source_size, uint32_t target_size, int with_progress) {
+  ASSERT((uint64_t)source_size + target_size + 2 <= ABI_KEY_ROOM);
+  const char *source = wasm_path(wasm_state()->io.key, source_size);
+  const char *target = wasm_path(wasm_state()->io.key + source_size + 1, target_size);
+  wasm_losses told = {0, VARVE_OK};
+  varve_repair_report r;
+  varve_repair_options o = {.loss = wasm_loss, .context = &told};
+  if (with_progress != 0) o.progress = wasm_repair_progress;
+  memset(&r, 0, sizeof r);
+  buf_clear(&wasm_state()->page);
+  TRY(buf_append(&wasm_state()->page, "{\"told\":[", 9));
+  TRY(varve_repair(source, target, &o, &r));
+  TRY(told.failed);
+  TRY(buf_append(&wasm_state()->page, "]", 1));
+#define WASM_REPAIR_TEXT(name) TRY(wasm_text(#name, r.name, ','));
+  WASM_REPAIR(WASM_REPAIR_TEXT)
+#undef WASM_REPAIR_TEXT
+  TRY(buf_append(&wasm_state()->page, "}", 1));
+  return wasm_page_result(&wasm_state()->page);
+}
+
 #undef WASM_STATS
+#undef WASM_REPAIR
+#undef WASM_LOSSES_MAX

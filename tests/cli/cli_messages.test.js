@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { eachProgram } from './cli_program.js'
 
-const verbs = 'get put del scan count keyspaces drop load dump stats verify compact backup restore convert repair bench'.split(' ')
+const verbs =
+  'get put del scan count keyspaces drop load dump stats verify compact backup restore convert repair bench'.split(' ')
 
 eachProgram('help', (varve) => {
   test('the manual has its sections and names every verb', () => {

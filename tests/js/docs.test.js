@@ -52,7 +52,7 @@ for (const type of ['Database', 'Keyspace', 'Store', 'Snapshot', 'OpenOptions', 
 }
 
 it('API.md mentions all that reports and figures hold', () => {
-  const names = ['VerifyReport', 'BackupReport', 'Stats', 'ProgressOptions', 'DatabaseError'].flatMap(membersOf)
+  const names = ['VerifyReport', 'BackupReport', 'RepairReport', 'RepairLoss', 'Stats', 'ProgressOptions', 'DatabaseError'].flatMap(membersOf)
   assert.deepEqual(
     names.filter((name) => !documented(name)),
     [],

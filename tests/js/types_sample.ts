@@ -46,6 +46,8 @@ export async function sample(): Promise<void> {
   const stats: Stats = db.stats()
   await db.backup('./backup', { onProgress: (done, total) => done < total })
   await Database.restore('./backup', './restored')
+  const repaired = await Database.repair('./db', './repaired', { onLoss: ({ reason }) => console.log(reason) })
+  console.log(repaired.losses)
 
   const bytes = await Database.open(':memory:', {
     keyEncoding: 'buffer',

@@ -119,6 +119,13 @@ function progressOf(options, where) {
   }
 }
 
+/** The keys of a loss are hex on their way here. @param {any} loss */
+function lossOf(loss) {
+  const bytes = (/** @type {string | undefined} */ hex) =>
+    hex === undefined ? undefined : Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16))
+  return { ...loss, harmless: loss.harmless === 1, after: bytes(loss.after), before: bytes(loss.before) }
+}
+
 /** disk_bytes becomes diskBytes. @param {any} report @returns {any} */
 function camelCase(report) {
   if (Array.isArray(report)) return report.map(camelCase)
@@ -216,6 +223,26 @@ export class Database extends Store {
     } finally {
       engine.abandon()
     }
+  }
+
+  /** Makes a new database at `target` of what is whole at `path`. @param {any} path @param {any} target
+   * @param {any} [options] */
+  static async repair(path, target, options = {}) {
+    const { wasm, host, onLoss, ...rest } = options
+    if (onLoss !== undefined && typeof onLoss !== 'function') {
+      throw new TypeError(`onLoss must be a function of a loss; got ${describe(onLoss)}`)
+    }
+    const progress = progressOf(rest, 'repair()')
+    const engine = new Engine(await compiled(wasm), host ?? platform().host())
+    let text
+    try {
+      text = engine.repair(pathOf(path, 'repair()'), pathOf(target, 'repair()'), progress)
+    } finally {
+      engine.abandon()
+    }
+    const { told, ...report } = camelCase(text)
+    for (const loss of told) onLoss?.(lossOf(loss))
+    return { ...report, listLost: report.listLost === 1 }
   }
 
   /** Where the database is, as it was opened. */

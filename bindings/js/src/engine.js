@@ -121,6 +121,15 @@ export class Engine {
     this.#module.check(this.#long(progress, (call, on) => call.restore(first, both - first - 1, on)))
   }
 
+  /** @param {string} source @param {string} target @param {Progress} [progress] */
+  repair(source, target, progress) {
+    this.#refuseSame(source, target, 'the target is the damaged database itself: give another directory')
+    const both = this.#module.putKey(`${source}\0${target}`)
+    const first = new TextEncoder().encode(source).length
+    this.#module.check(this.#long(progress, (call, on) => call.repair(first, both - first - 1, on)))
+    return this.#module.takeJson()
+  }
+
   sync() {
     this.#module.check(this.#module.call.db_sync(this.#db))
   }
