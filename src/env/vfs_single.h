@@ -20,13 +20,14 @@
 #include "env/sync.h"
 #include "env/vfs.h"
 
-#define SINGLE_PAGE        4096u
-#define SINGLE_SLOTS       3u
-#define SINGLE_FIRST_PAGE  (1u + SINGLE_SLOTS) /* of what is handed out */
-#define SINGLE_PAGES_MAX   (UINT64_C(1) << 50)
-#define SINGLE_SIZE_MAX    (SINGLE_PAGES_MAX / 4 * SINGLE_PAGE) /* of one file */
-#define SINGLE_NUMBER_MAX  ((UINT64_C(1) << 56) - 1)
-#define SINGLE_SLOT_SYNCED 1u /* flag: what the directory names was synced before the slot was written */
+#define SINGLE_PAGE         4096u
+#define SINGLE_SLOTS        3u
+#define SINGLE_SLOT_RECORDS 8u                  /* in each, all the same */
+#define SINGLE_FIRST_PAGE   (1u + SINGLE_SLOTS) /* of what is handed out */
+#define SINGLE_PAGES_MAX    (UINT64_C(1) << 50)
+#define SINGLE_SIZE_MAX     (SINGLE_PAGES_MAX / 4 * SINGLE_PAGE) /* of one file */
+#define SINGLE_NUMBER_MAX   ((UINT64_C(1) << 56) - 1)
+#define SINGLE_SLOT_SYNCED  1u /* flag: what the directory names was synced before the slot was written */
 
 typedef struct single_range {
   uint64_t start, end; /* pages */
@@ -154,8 +155,8 @@ INTERNAL void single_header_put(uint8_t page[SINGLE_PAGE]);
  * of the whole file; `pages` holds its first 5 pages, zeros where there is less. */
 INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t size);
 INTERNAL void single_slot_put(uint8_t page[SINGLE_PAGE], const single_slot *slot, unsigned at);
-/* False for a slot that is not whole. */
-INTERNAL bool single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at);
+/* The newest record of a slot; how many of its records are that one, 0 = none is whole. */
+INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at);
 INTERNAL uint64_t single_directory_checksum(const single_slot *slot, const uint8_t *data);
 /* Appends the directory to s->image; guard is held. `synced` = as things are; else as after the durable directory but
  * for the logs. *end = bytes that the file must have for it. */

@@ -301,19 +301,19 @@ out:
   return rc;
 }
 
-/* Tries the slots that are whole from the highest generation down. */
-static int load_newest(single *s, const uint8_t *pages) {
+/* Tries the slots from the highest generation down. *sound = what was found needs no writing anew. */
+static int load_newest(single *s, const uint8_t *pages, bool *sound) {
   single_slot slots[SINGLE_SLOTS];
-  bool whole[SINGLE_SLOTS];
+  unsigned whole[SINGLE_SLOTS];
   s->generation = 0;
   for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
     whole[i] = single_slot_get(pages + (size_t)(1 + i) * SINGLE_PAGE, &slots[i], i);
-    if (whole[i]) s->generation = MAX(s->generation, slots[i].generation);
+    if (whole[i] > 0) s->generation = MAX(s->generation, slots[i].generation);
   }
   for (;;) {
     unsigned at = SINGLE_SLOTS;
     for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
-      if (whole[i] && (at == SINGLE_SLOTS || slots[i].generation > slots[at].generation)) at = i;
+      if (whole[i] > 0 && (at == SINGLE_SLOTS || slots[i].generation > slots[at].generation)) at = i;
     }
     if (at == SINGLE_SLOTS) break;
     int rc = load_directory(s, &slots[at]);
@@ -322,9 +322,10 @@ static int load_newest(single *s, const uint8_t *pages) {
       s->sound_slot = s->newest_slot = at;
       s->sound_pages = (single_range){slots[at].offset / SINGLE_PAGE, single_pages(slots[at].offset + slots[at].size)};
       s->newest_pages = s->sound_pages;
+      *sound = (slots[at].flags & SINGLE_SLOT_SYNCED) != 0 && whole[at] == SINGLE_SLOT_RECORDS;
       return VARVE_OK;
     }
-    whole[at] = false;
+    whole[at] = 0;
   }
   return status_fail(VARVE_CORRUPT,
                      "%s is damaged at offset %u: none of its slots is whole and names a directory; restore it from a "
@@ -338,7 +339,10 @@ static int load_create(single *s) {
   const uint64_t offset = SINGLE_FIRST_PAGE * SINGLE_PAGE;
   single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof directory, 0, offset + sizeof directory};
   slot.checksum = single_directory_checksum(&slot, directory);
-  TRY(vfs_truncate(s->file, 0));
+  if (s->size > 0) {
+    TRY(vfs_truncate(s->file, 0));
+    TRY(single_sync_below(s)); /* so that it grows from nothing: then nothing but zeros can be seen in it */
+  }
   TRY(vfs_write_at(s->file, offset, directory, sizeof directory));
   TRY(publish_slot(s, &slot, 0));
   TRY(publish_slot(s, &slot, 1));
@@ -365,6 +369,13 @@ static int load_nothing(single *s) {
   return single_space_init(s->base.alloc, &s->space);
 }
 
+/* The directory that was found was not promised when it was written, and now it is: it is written as one that was, lest
+ * one damaged bit lead back to an older one. On a full disk it stays as it is. */
+static int load_repeat(single *s) {
+  int rc = publish_write(s, true);
+  return rc == VARVE_FULL ? VARVE_OK : rc;
+}
+
 INTERNAL int single_load(single *s) {
   bool writable = (s->base.traits & VFS_READ_ONLY) == 0;
   const size_t head = (size_t)(SINGLE_FIRST_PAGE + 1) * SINGLE_PAGE;
@@ -383,7 +394,8 @@ INTERNAL int single_load(single *s) {
     rc = VARVE_OK;
   }
   if (rc != VARVE_MISSING && rc < 0) goto out;
-  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages));
+  bool sound = true;
+  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages, &sound));
   s->high = MAX(s->size, single_space_top(&s->space) * SINGLE_PAGE);
   s->cut = false;
   s->change = s->names_changed = s->published = s->durable = 0;
@@ -391,6 +403,7 @@ INTERNAL int single_load(single *s) {
     STEP(publish_reserve(s));
     STEP(single_sync_below(s));
     STEP(vfs_sync_dir(s->below)); /* whoever made the file may have died before its name was durable */
+    if (!sound) STEP(load_repeat(s));
     STEP(publish_cut(s, 1));
   }
 out:

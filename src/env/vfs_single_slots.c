@@ -14,7 +14,8 @@
 #define SLOT_MAGIC         "VARVEDIR"
 #define SINGLE_FORMAT      1u
 #define HEADER_CHECKSUM_AT 56u
-#define SLOT_CHECKSUM_AT   (SINGLE_PAGE - 8u)
+#define SLOT_RECORD_SIZE   (SINGLE_PAGE / SINGLE_SLOT_RECORDS)
+#define SLOT_CHECKSUM_AT   (SLOT_RECORD_SIZE - 8u)
 
 static_assert(sizeof(HEADER_MAGIC) - 1 == 8 && sizeof(SLOT_MAGIC) - 1 == 8, "magics have 8 bytes");
 
@@ -79,36 +80,55 @@ INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t
 
 /* ---- slots ---- */
 
+static uint64_t slots_seed(unsigned at, unsigned record) {
+  return (uint64_t)(1 + at) * SINGLE_PAGE + record * SLOT_RECORD_SIZE;
+}
+
 INTERNAL void single_slot_put(uint8_t page[SINGLE_PAGE], const single_slot *slot, unsigned at) {
   ASSERT(at < SINGLE_SLOTS && slot->generation > 0 && slot->generation <= INT64_MAX);
   ASSERT(slot->offset % SINGLE_PAGE == 0 && slot->offset >= SINGLE_FIRST_PAGE * SINGLE_PAGE);
   memset(page, 0, SINGLE_PAGE);
-  memcpy(page, SLOT_MAGIC, 8);
-  put_u32(page + 8, SINGLE_FORMAT);
-  put_u32(page + 12, slot->flags);
-  put_u64(page + 16, slot->generation);
-  put_u64(page + 24, slot->offset);
-  put_u64(page + 32, slot->size);
-  put_u64(page + 40, slot->checksum);
-  put_u64(page + 48, slot->end);
-  put_u64(page + SLOT_CHECKSUM_AT, xxh64(page, SLOT_CHECKSUM_AT, (uint64_t)(1 + at) * SINGLE_PAGE));
+  for (unsigned i = 0; i < SINGLE_SLOT_RECORDS; i++) {
+    uint8_t *p = page + i * SLOT_RECORD_SIZE;
+    memcpy(p, SLOT_MAGIC, 8);
+    put_u32(p + 8, SINGLE_FORMAT);
+    put_u32(p + 12, slot->flags);
+    put_u64(p + 16, slot->generation);
+    put_u64(p + 24, slot->offset);
+    put_u64(p + 32, slot->size);
+    put_u64(p + 40, slot->checksum);
+    put_u64(p + 48, slot->end);
+    put_u64(p + SLOT_CHECKSUM_AT, xxh64(p, SLOT_CHECKSUM_AT, slots_seed(at, i)));
+  }
 }
 
-INTERNAL bool single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at) {
-  ASSERT(at < SINGLE_SLOTS);
-  memset(slot, 0, sizeof *slot);
-  if (memcmp(page, SLOT_MAGIC, 8) != 0 || get_u32(page + 8) != SINGLE_FORMAT) return false;
-  if (get_u64(page + SLOT_CHECKSUM_AT) != xxh64(page, SLOT_CHECKSUM_AT, (uint64_t)(1 + at) * SINGLE_PAGE)) return false;
-  slot->flags = get_u32(page + 12);
-  slot->generation = get_u64(page + 16);
-  slot->offset = get_u64(page + 24);
-  slot->size = get_u64(page + 32);
-  slot->checksum = get_u64(page + 40);
-  slot->end = get_u64(page + 48);
+static bool slots_get_record(const uint8_t *p, uint64_t seed, single_slot *slot) {
+  if (memcmp(p, SLOT_MAGIC, 8) != 0 || get_u32(p + 8) != SINGLE_FORMAT) return false;
+  if (get_u64(p + SLOT_CHECKSUM_AT) != xxh64(p, SLOT_CHECKSUM_AT, seed)) return false;
+  slot->flags = get_u32(p + 12);
+  slot->generation = get_u64(p + 16);
+  slot->offset = get_u64(p + 24);
+  slot->size = get_u64(p + 32);
+  slot->checksum = get_u64(p + 40);
+  slot->end = get_u64(p + 48);
   const uint64_t end_max = (SINGLE_PAGES_MAX - 1) * SINGLE_PAGE;
   return slot->flags <= SINGLE_SLOT_SYNCED && slot->generation > 0 && slot->generation <= INT64_MAX &&
          slot->offset % SINGLE_PAGE == 0 && slot->offset >= SINGLE_FIRST_PAGE * SINGLE_PAGE && slot->end <= end_max &&
          slot->offset <= slot->end && slot->size <= slot->end - slot->offset && slot->size >= FILE_KINDS;
+}
+
+INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at) {
+  ASSERT(at < SINGLE_SLOTS);
+  unsigned count = 0;
+  memset(slot, 0, sizeof *slot);
+  for (unsigned i = 0; i < SINGLE_SLOT_RECORDS; i++) {
+    single_slot record;
+    if (!slots_get_record(page + i * SLOT_RECORD_SIZE, slots_seed(at, i), &record)) continue;
+    if (record.generation < slot->generation) continue;
+    count = record.generation == slot->generation ? count + 1 : 1;
+    *slot = record;
+  }
+  return count;
 }
 
 INTERNAL uint64_t single_directory_checksum(const single_slot *slot, const uint8_t *data) {
@@ -274,4 +294,5 @@ INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint
 #undef SLOT_MAGIC
 #undef SINGLE_FORMAT
 #undef HEADER_CHECKSUM_AT
+#undef SLOT_RECORD_SIZE
 #undef SLOT_CHECKSUM_AT
