@@ -4,9 +4,9 @@
 //     'by stream'    stream and number → ''           the events of one stream
 //     'positions'    name of a reader → the number of the last event that it has handled
 //
-// A reader goes on where it stopped: it watches first, then reads what is there already, then takes what watch() tells,
-// and passes over what it has read. The other way round, what is appended in between would be missed. An event counts as
-// handled when the reader asks for the next one; after a crash a reader may get its last event again.
+// A reader goes on where it stopped. It calls watch() and entries() one right after the other, so each event is in
+// exactly one of them: entries() gives those that are there, watch() tells of those that come later, while it reads. An
+// event counts as handled when the reader asks for the next one; after a crash it may get its last event again.
 //
 //     node examples/event_log.mjs [directory, default ./my_events]
 
@@ -50,19 +50,19 @@ class EventLog {
   /** Events after those that the reader has handled, and then new ones as they come, until the signal.
    * @param {string} reader @param {AbortSignal} signal @returns {AsyncGenerator<Event>} */
   async *follow(reader, signal) {
-    let position = (await this.#positions.get(reader)) ?? ''
+    const position = (await this.#positions.get(reader)) ?? ''
     const watcher = this.#events.watch({ signal })
     try {
       for await (const [key, event] of this.#events.entries({ gt: position })) {
         yield event
-        await this.#positions.put(reader, (position = key))
+        await this.#positions.put(reader, key)
         if (signal.aborted) return
       }
       for await (const changes of watcher) {
         for (const change of changes) {
-          if (change.type !== 'put' || change.key <= position) continue
+          if (change.type !== 'put') continue
           yield change.value
-          await this.#positions.put(reader, (position = change.key))
+          await this.#positions.put(reader, change.key)
         }
       }
     } finally {
