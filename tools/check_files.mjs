@@ -16,7 +16,7 @@ const COLUMNS = 120
 const LONG_FILES = {}
 
 /** Names that a tool or a reader expects in many places. */
-const COMMON_NAME = /^(index\..*|README\.md|CMakeLists\.txt|package\.json|tsconfig\.json|\..*)$/
+const COMMON_NAME = /^(index\..*|README\.md|CMakeLists\.txt|package(-lock)?\.json|tsconfig\.json|\..*)$/
 
 /** Places whose files are data, not sources. */
 const DATA = /^tests\/(golden|fuzz\/(corpus|regressions))\//

@@ -161,8 +161,9 @@ async function esbuild({ project }, out) {
 /** @param {Place} place @param {string} out */
 async function rollup({ project }, out) {
   const plugin = join(HERE, 'node_modules/@rollup/plugin-node-resolve/dist/es/index.js')
+  const target = JSON.stringify({ file: join(out, 'page.js') })
   const config = `import resolve from ${JSON.stringify(plugin)}
-export default { input: 'page.js', plugins: [resolve({ browser: true })], output: { file: ${JSON.stringify(join(out, 'page.js'))} } }\n`
+export default { input: 'page.js', plugins: [resolve({ browser: true })], output: ${target} }\n`
   writeFileSync(join(project, 'rollup.config.mjs'), config)
   await output(bin('rollup'), ['-c', 'rollup.config.mjs', '--silent'], project)
 }

@@ -1,6 +1,7 @@
 // engine_map.mjs: a plain Map: what memory alone costs. It keeps nothing and sorts nothing.
 
-/** @param {string} _dir @param {{ strict: boolean }} options @returns {Promise<import('./bench_one.mjs').Store | null>} */
+/** @param {string} _dir @param {{ strict: boolean }} options
+ * @returns {Promise<import('./bench_one.mjs').Store | null>} */
 export async function open(_dir, { strict }) {
   if (strict) return null
   const map = new Map()

@@ -2,7 +2,8 @@
 
 import RocksDB from 'rocksdb-native'
 
-/** @param {string} dir @param {{ strict: boolean }} options @returns {Promise<import('./bench_one.mjs').Store | null>} */
+/** @param {string} dir @param {{ strict: boolean }} options
+ * @returns {Promise<import('./bench_one.mjs').Store | null>} */
 export async function open(dir, { strict }) {
   if (strict) return null
   const root = new RocksDB(dir)

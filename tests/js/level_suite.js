@@ -1,5 +1,5 @@
-// level_suite.js: abstract-level's own tests, all of them, over varve/level: `node tests/js/level_suite.js path|memory`.
-// It prints TAP; level.test.js runs it and reads the totals.
+// level_suite.js: abstract-level's own tests, all of them, over varve/level:
+// `node tests/js/level_suite.js path|memory` prints TAP; level.test.js runs it and reads the totals.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -58,6 +58,9 @@ export function withEncodings(context, options) {
 /** What a store works with, for other files of the package. @type {(store: Store) => Context} */
 export let contextOf
 
+/** @typedef {import('./range.js').Span} Span */
+/** @typedef {import('./iterator.js').RowKind} RowKind */
+
 export class Store {
   /** @type {Context} */
   #context
@@ -270,8 +273,8 @@ export class Store {
 
   // ---- Walking
 
-  /** The rows of a range. @template T @param {any} range @param {import('./iterator.js').RowKind} kind
-   * @param {new (context: Context, span: import('./range.js').Span, kind: import('./iterator.js').RowKind) => T} Rows */
+  /** The rows of a range. @template T @param {any} range @param {RowKind} kind
+   * @param {new (context: Context, span: Span, kind: RowKind) => T} Rows */
   #rows(range, kind, Rows) {
     const where = `${kind}()`
     const context = withEncodings(this.#context, rangeOf(range, where))

@@ -38,7 +38,8 @@ function decoded({ form, decode }, raw, what, key) {
   return decode === null ? value : decode(value, what, key)
 }
 
-/** The change as a watcher gets it; null when it is outside of its range. @param {Watch} watch @param {Change} change */
+/** The change as a watcher gets it; null when it is outside of its range.
+ * @param {Watch} watch @param {Change} change */
 function seenBy(watch, change) {
   if (change.keyspace !== watch.keyspace) return null
   if (change.kind === ABI_OP_CLEAR) return clearedFor(watch, change)
@@ -84,7 +85,8 @@ export class Watchers {
     for (const watch of this.#all) queueMicrotask(() => this.#tell(watch, changes))
   }
 
-  /** Runs code of the application: decoders and the listener. @param {Watch} watch @param {readonly Change[]} changes */
+  /** Runs code of the application: decoders and the listener.
+   * @param {Watch} watch @param {readonly Change[]} changes */
   #tell(watch, changes) {
     if (!this.#all.has(watch)) return
     const seen = changes.map((change) => seenBy(watch, change)).filter((change) => change !== null)

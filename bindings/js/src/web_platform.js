@@ -21,8 +21,8 @@ async function compileOwn() {
     compiling = undefined
     const reason = error instanceof Error ? error.message : String(error)
     throw new TypeError(
-      `The engine was not found at ${url.href}: ${reason}. Copy varve.wasm of the package (varve/varve.wasm) to where ` +
-        'it is served, and say where: Database.open(name, { wasm: new URL(…) }); a Response, bytes or a ' +
+      `The engine was not found at ${url.href}: ${reason}. Copy varve.wasm of the package (varve/varve.wasm) ` +
+        'to where it is served, and say where: Database.open(name, { wasm: new URL(…) }); a Response, bytes or a ' +
         'WebAssembly.Module will do as well',
       { cause: error },
     )
