@@ -28,12 +28,25 @@ type Instance<T> = T extends abstract new (...args: any[]) => infer I ? I : neve
 type HostBuffer = Global extends { Buffer: { alloc(size: number): infer B } } ? B : Uint8Array
 type HostURL = Global extends { URL: infer C } ? Instance<C> : never
 type HostResponse = Global extends { Response: infer C } ? Instance<C> : never
+type HostSignal = Global extends { AbortSignal: infer C } ? Instance<C> : never
 type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
 
 /** How much an acknowledged write survives: 'relaxed' the death of the process, 'strict' a power cut. */
 export type Durability = 'relaxed' | 'strict'
 
-/** How keys or values become bytes. 'utf8' strings, 'json' anything that JSON holds, 'buffer' and 'view' bytes. */
+/**
+ * What a tuple holds. As keys they are in this order: null, false, true, numbers and bigints (by what they are worth:
+ * 1 < 1.5 < 2n; -0 is 0; bigints from -2^63 to 2^64 - 1; no NaN), Dates, text (by its code points), bytes, arrays (an
+ * array before the longer ones that begin with it). Integers beyond 2^53 come back as bigints, others as numbers.
+ */
+export type TupleElement = null | boolean | number | bigint | string | Date | Uint8Array | readonly TupleElement[]
+/** A key made of parts: `{ prefix: ['user', 7] }` finds all keys that begin with these parts. */
+export type Tuple = readonly TupleElement[]
+
+/**
+ * How keys or values become bytes. 'utf8' strings, 'json' anything that JSON holds, 'buffer' and 'view' bytes, 'tuple'
+ * arrays whose order as keys is that of their elements.
+ */
 export interface CustomEncoding<T> {
   name?: string
   /** What `decode` is given: 'utf8' a string, 'view' a Uint8Array (the default), 'buffer' a Buffer. */
@@ -41,7 +54,7 @@ export interface CustomEncoding<T> {
   encode(value: T): string | Uint8Array
   decode(raw: any): T
 }
-export type EncodingName = 'utf8' | 'json' | 'buffer' | 'view'
+export type EncodingName = 'utf8' | 'json' | 'buffer' | 'view' | 'tuple'
 export type Encoding<T = any> = EncodingName | CustomEncoding<T>
 
 /** The type that an encoding stores. */
@@ -53,9 +66,11 @@ export type Encoded<E> = E extends 'utf8'
       ? HostBuffer
       : E extends 'view'
         ? Uint8Array
-        : E extends CustomEncoding<infer T>
-          ? T
-          : never
+        : E extends 'tuple'
+          ? Tuple
+          : E extends CustomEncoding<infer T>
+            ? T
+            : never
 
 /** What may be passed where a T is read: for bytes also a string, taken as UTF-8, and other views of bytes. */
 export type Input<T> = T extends Uint8Array ? string | Uint8Array | ArrayBufferView | ArrayBuffer : T
@@ -91,7 +106,7 @@ export interface Range<K = string> extends Bounds<K>, ReadOptions {
   /** At most so many; Infinity is no limit. */
   limit?: number
   /** Ends the walk: the next step fails with the signal's reason. */
-  signal?: AbortSignal
+  signal?: HostSignal
 }
 export interface ClearRange<K = string> extends Bounds<K>, WriteOptions {
   reverse?: boolean
@@ -112,7 +127,7 @@ export type Changed<K = string, V = string> =
 
 export interface WatchRange<K = string> extends Bounds<K>, CallEncodings {
   /** Ends the watching. */
-  signal?: AbortSignal
+  signal?: HostSignal
 }
 
 /** Watches a range until it is closed. Without a listener it is walked over: one array of changes for each commit. */
@@ -237,7 +252,7 @@ export interface ProgressOptions {
   /** Called now and then; return false to stop, which fails with ERR_DB_ABORTED. */
   onProgress?(done: number, total: number): unknown
   /** Looked at with every progress; the call then fails with the signal's reason. */
-  signal?: AbortSignal
+  signal?: HostSignal
 }
 export interface VerifyReport {
   files: number

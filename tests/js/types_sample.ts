@@ -29,6 +29,13 @@ export async function sample(): Promise<void> {
     console.log(key.toUpperCase(), user.age + 1)
   }
   for (const value of db.valuesSync({ prefix: 'user:' })) console.log(value.length)
+  const scores = db.keyspace('scores', { keyEncoding: 'tuple', valueEncoding: 'json' })
+  await scores.put(['chess', 12n, new Date()], { points: 3 })
+  for await (const [game] of scores.keys({ prefix: ['chess'] })) void game
+  // @ts-expect-error a tuple is an array
+  await scores.put('chess', 1)
+  // @ts-expect-error of what has an order
+  await scores.put([{ a: 1 }], 1)
   const range: Range = { gt: 'a', lte: 'b' }
   const n: number = await db.count(range)
   const many: (string | undefined)[] = await db.getMany(['a', 'b'])

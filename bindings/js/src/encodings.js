@@ -3,6 +3,7 @@
 // Uint8Array.
 
 import { DatabaseError, describe, suggestion } from './errors.js'
+import { decodeTuple, encodeTuple } from './tuple.js'
 
 export const FORM_TEXT = 0
 export const FORM_BUFFER = 1
@@ -90,12 +91,34 @@ function encodeBytes(value, what) {
   )
 }
 
+/** @type {Encoding} */
+const TUPLE = {
+  name: 'tuple',
+  form: FORM_VIEW,
+  encode: (value, what, key) => {
+    if (value === undefined) throw missing(what)
+    try {
+      return encodeTuple(value)
+    } catch (error) {
+      throw failed(error, 'tuple', what, key, 'encode')
+    }
+  },
+  decode: (raw, what, key) => {
+    try {
+      return decodeTuple(raw)
+    } catch (error) {
+      throw failed(error, 'tuple', what, key, 'decode')
+    }
+  },
+}
+
 /** @type {Readonly<Record<string, Encoding>>} */
 const ENCODINGS = Object.freeze({
   utf8: { name: 'utf8', form: FORM_TEXT, encode: encodeText, decode: null },
   json: { name: 'json', form: FORM_TEXT, encode: encodeJson, decode: decodeJson },
   buffer: { name: 'buffer', form: FORM_BUFFER, encode: encodeBytes, decode: null },
   view: { name: 'view', form: FORM_VIEW, encode: encodeBytes, decode: null },
+  tuple: TUPLE,
 })
 
 /**
@@ -115,7 +138,7 @@ export function encodingOf(option, where) {
   const custom = /** @type {any} */ (option)
   if (typeof custom?.encode !== 'function' || typeof custom?.decode !== 'function') {
     throw new TypeError(
-      `${where} must be 'utf8', 'json', 'buffer', 'view' or { name, format, encode, decode }; got ${describe(option)}`,
+      `${where} must be 'utf8', 'json', 'buffer', 'view', 'tuple' or { name, format, encode, decode }; got ${describe(option)}`,
     )
   }
   const format = custom.format ?? 'view'
@@ -150,8 +173,13 @@ export function encodingOf(option, where) {
 }
 
 /** UTF-8 has no form for half a pair; writing one would silently store something else. @param {string} text */
+export function isWellFormed(text) {
+  return text.isWellFormed ? text.isWellFormed() : !/\p{Surrogate}/u.test(text)
+}
+
+/** @param {string} text */
 export function refuseLoneSurrogates(text) {
-  if (text.isWellFormed ? text.isWellFormed() : !/\p{Surrogate}/u.test(text)) return
+  if (isWellFormed(text)) return
   throw new TypeError(
     "A string with half of a surrogate pair cannot be stored as UTF-8: use the encoding 'json', or 'buffer' for bytes",
   )
