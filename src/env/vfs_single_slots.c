@@ -247,7 +247,7 @@ static int slots_get_file(slots_reader *d, file_kind kind, uint64_t before, sing
   node->size = node->sound = size;
   node->named = true;
   node->shown = single_pages(size);
-  uint64_t first = 0, pages;
+  uint64_t first = 0, pages = 0;
   for (; first < node->shown; first += pages) TRY(slots_get_extent(d, node, first, node->shown - first, &pages));
   return VARVE_OK;
 }

@@ -151,7 +151,7 @@ static int repair_table_by_index(table_repair *t, const sst_index *x) {
 static int repair_table_footer_ranges(table_repair *t, const sst_footer *f) {
   const sst_extent *e = &f->part[SST_RANGES];
   const uint8_t *p;
-  sst_section s;
+  sst_section s = {0};
   if (e->size == 0) return VARVE_OK;
   TRY(repair_window_bytes(&t->window, e->offset, e->size, &p));
   int rc = sst_section_open(p, e->size, t->number, e->offset, &s);
