@@ -22,11 +22,10 @@ after(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-/** The names of the members of a class or interface of index.d.ts, private ones and symbols apart. */
-function membersOf(type) {
-  const source = ts.createSourceFile('index.d.ts', read('bindings/js/index.d.ts'), ts.ScriptTarget.ES2022)
+/** The names of the members of a class or interface, private ones and symbols apart. */
+function membersOf(type, file) {
+  const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.ES2022)
   const found = source.statements.filter((node) => 'members' in node && node.name?.text === type)
-  assert.ok(found.length > 0, `index.d.ts declares no ${type}`)
   const names = found.flatMap((node) => node.members.map((member) => member.name))
   return [...new Set(names.filter((name) => name !== undefined && ts.isIdentifier(name)).map((name) => name.text))]
 }
@@ -42,22 +41,23 @@ function examplesOf(path, language) {
 
 const documented = (name) => new RegExp(`[.\`]${name}\\b`).test(api)
 
-for (const type of ['Database', 'Keyspace', 'Store', 'Snapshot', 'OpenOptions', 'Range', 'Bounds', 'WriteOptions']) {
-  it(`API.md mentions all of ${type}`, () => {
-    assert.deepEqual(
-      membersOf(type).filter((name) => !documented(name)),
-      [],
-    )
-  })
+/** Every class and interface of a file of types. @param {string} file */
+function typesOf(file) {
+  const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.ES2022)
+  const named = source.statements.filter((node) => 'members' in node && node.name !== undefined)
+  return [...new Set(named.map((node) => node.name.text))]
 }
 
-it('API.md mentions all that reports and figures hold', () => {
-  const names = ['VerifyReport', 'BackupReport', 'RepairReport', 'RepairLoss', 'Stats', 'ProgressOptions', 'DatabaseError'].flatMap(membersOf)
-  assert.deepEqual(
-    names.filter((name) => !documented(name)),
-    [],
-  )
-})
+for (const file of ['index.d.ts', 'level.d.ts', 'keyv.d.ts'].map((name) => `bindings/js/${name}`)) {
+  for (const type of typesOf(file)) {
+    it(`API.md mentions all of ${type} of ${file}`, () => {
+      assert.deepEqual(
+        membersOf(type, file).filter((name) => !documented(name)),
+        [],
+      )
+    })
+  }
+}
 
 it('API.md mentions every function of varve.h, and no other', () => {
   const declared = [...read('include/varve.h').matchAll(/^VARVE_API [^;]*?\b(varve_\w+)\(/gm)].map((match) => match[1])
@@ -89,6 +89,7 @@ it('API.md has every status with its number and every code', () => {
 function bodyOf(text) {
   return text
     .replace(/^import (\{.*\}) from 'varve'$/gm, 'const $1 = varve')
+    .replace(/^import (\{.*\}) from ('varve\/\w+')$/gm, 'const $1 = await load($2)')
     .replace(/^(.*\S)\s+\/\/ → (.*)$/gm, (_, expression, value) => {
       return `;assert.deepEqual(${expression.replace(/^;/, '')}, ${value})`
     })
@@ -103,9 +104,10 @@ for (const path of ['README.md', 'docs/API.md']) {
       mkdirSync(here)
       process.chdir(here)
       const db = text.includes('import ') ? undefined : await varve.Database.open(':memory:')
-      const names = db === undefined ? ['varve', 'assert'] : ['varve', 'assert', 'Database', 'db']
+      const names = ['varve', 'assert', 'load', ...(db === undefined ? [] : ['Database', 'db'])]
+      const load = (/** @type {string} */ name) => import(name)
       try {
-        await new AsyncFunction(...names, bodyOf(text))(varve, assert, varve.Database, db)
+        await new AsyncFunction(...names, bodyOf(text))(varve, assert, load, varve.Database, db)
       } finally {
         await db?.close()
       }
@@ -130,6 +132,21 @@ it('examples/hello.mjs says what README.md shows', () => {
   const out = execFileSync(process.execPath, [join(root, 'examples/hello.mjs'), join(directory, 'hello')])
   assert.equal(out.toString(), 'The first user is Alice.\nuser:1 = Alice\nuser:2 = Bob\n')
   assert.ok(read('README.md').includes(out.toString().replace(/^(?=.)/gm, '    ')))
+})
+
+/** What GitHub makes of the headings of a document. @param {string} path */
+function anchorsOf(path) {
+  const headings = [...read(path).matchAll(/^#+ (.*)$/gm)].map((match) => match[1].toLowerCase())
+  return new Set(headings.map((text) => text.replace(/[^\w\- ]/g, '').replaceAll(' ', '-')))
+}
+
+it('README.md and docs/API.md link to headings that are there', () => {
+  for (const path of ['README.md', 'docs/API.md']) {
+    for (const [, file, anchor] of read(path).matchAll(/\]\(([\w./]*)#([^)]*)\)/g)) {
+      const target = file === '' ? path : join(path, '..', file)
+      assert.ok(anchorsOf(target).has(anchor), `${path} links to ${file}#${anchor}`)
+    }
+  }
 })
 
 it('README.md and docs/ link to files that are there', () => {
