@@ -239,7 +239,7 @@ static int sim_disk_write_at(vfs_file *base, uint64_t offset, const void *data, 
     part = 0;
   } else if (rc >= 0 && strikes) {
     rng r = {d->fault.seed};
-    part = rng_below(&r, part + 1);
+    part = rng_percent(&r, 25) ? part : rng_below(&r, part + 1); /* all of it may be there, too */
     rc = sim_disk_error(d, SIM_FAULT_torn, SIM_CALL_write, base->kind, base->number);
   } else if (rc >= 0) {
     uint64_t granted = sim_disk_grant(d, n, offset + size);
