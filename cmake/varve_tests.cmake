@@ -41,12 +41,29 @@ if(varve_test_files)
   target_link_libraries(varve_test_support PUBLIC varve_objects ${VARVE_CMOCKA_LIBRARY} ${varve_test_libraries})
 endif()
 
+# The crash simulator: the program `torture`, in one translation unit with the engine, and a library for tests that look
+# at its parts or use its disk.
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
+  add_executable(torture ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
+  target_include_directories(torture PRIVATE
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests/crash)
+  target_link_libraries(torture PRIVATE varve_flags Threads::Threads)
+  file(GLOB varve_sim_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/crash/sim_*.c)
+  list(FILTER varve_sim_files EXCLUDE REGEX "_test\\.c$")
+  add_library(varve_sim STATIC EXCLUDE_FROM_ALL ${varve_sim_files})
+  target_include_directories(varve_sim PUBLIC ${PROJECT_SOURCE_DIR}/tests/crash)
+  target_link_libraries(varve_sim PUBLIC varve_objects)
+endif()
+
 foreach(file IN LISTS varve_test_files)
   get_filename_component(name ${file} NAME_WE)
   get_filename_component(directory ${file} DIRECTORY)
   file(RELATIVE_PATH label ${PROJECT_SOURCE_DIR}/tests ${directory})
   add_executable(${name} ${file})
   target_link_libraries(${name} PRIVATE varve_test_support)
+  if(name MATCHES "^sim_")
+    target_link_libraries(${name} PRIVATE varve_sim)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 600
     ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1;TSAN_OPTIONS=halt_on_error=1")

@@ -45,3 +45,16 @@ if(VARVE_TESTS AND EXISTS ${PROJECT_SOURCE_DIR}/tests/model/model_main.c)
     add_custom_target(varve_wasi_${kind} ALL DEPENDS ${PROJECT_BINARY_DIR}/${kind}.wasm)
   endforeach()
 endif()
+
+# The crash simulator, whose traces tools/torture.mjs compares with those of the native one.
+if(VARVE_TESTS AND EXISTS ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
+  file(GLOB varve_torture_inputs CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/crash/*.c
+    ${PROJECT_SOURCE_DIR}/tests/crash/*.h)
+  add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/torture.wasm
+    COMMAND ${VARVE_WASI_CLANG} --target=wasm32-wasi --sysroot=${VARVE_WASI_SYSROOT}
+      -std=c11 -Wall -Wextra -Wconversion ${varve_wasi_flags} -DVARVE_TINY -fvisibility=hidden -mbulk-memory
+      -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/tests/crash
+      -Wl,-z,stack-size=4194304 -o ${PROJECT_BINARY_DIR}/torture.wasm ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c
+    DEPENDS ${varve_inputs} ${varve_torture_inputs} COMMENT "Building torture.wasm (WASI)" VERBATIM)
+  add_custom_target(varve_wasi_torture ALL DEPENDS ${PROJECT_BINARY_DIR}/torture.wasm)
+endif()

@@ -99,6 +99,19 @@ async function tinyModel() {
   })
 }
 
+/** The crash simulator: so many seeds, every seed that once failed, and the sanitised build. */
+async function torture() {
+  const text = await output(process.execPath, ['tools/torture.mjs', '--seeds', '5000'])
+  const seeds = [...text.matchAll(/: (\d+) seeds/g)].map((match) => Number(match[1]))
+  return { passed: seeds.reduce((sum, count) => sum + count, 0), output: text }
+}
+
+/** The same seeds natively and in WebAssembly. */
+async function traces() {
+  const text = await output(process.execPath, ['tools/torture.mjs', '--trace-seeds', '200'])
+  return { passed: Number(/traces of (\d+) runs/.exec(text)?.[1] ?? 0), output: text }
+}
+
 /** @returns {Step[]} */
 function steps() {
   return [
@@ -110,6 +123,8 @@ function steps() {
     { name: 'release', what: 'native tests, release', run: nativeStep('release') },
     { name: 'asan', what: 'native tests, address and undefined-behaviour sanitizers', run: nativeStep('asan') },
     { name: 'tiny', what: 'native tests, shrunken constants', run: nativeStep('tiny') },
+    { name: 'torture', what: 'crash simulator, both layouts, release and sanitised', run: torture },
+    { name: 'trace', what: 'crash simulator, native and WebAssembly do the same', run: traces },
     { name: 'tsan', what: 'thread tests, thread sanitizer', run: nativeStep('tsan', ['-R', 'thread|sync']) },
     {
       name: 'wasm',

@@ -19,7 +19,7 @@ const char *const sim_call_names[SIM_CALLS] = {"open",     "create", "close", "r
                                                "truncate", "size",   "sync",  "map",   "unmap", "remove",
                                                "sync_dir", "list",   "lock",  "unlock"};
 
-enum { COUNTS_DIR = 1, COUNTS_SINGLE = 2, COUNTS_BOTH = 3 };
+enum { COUNTS_DIR = 1, COUNTS_SINGLE = 2, COUNTS_BOTH = 3, COUNTS_NAME_MAX = 80 };
 
 static const uint8_t counts_places[SIM_COUNT_NAMES] = {
 #define SIM_COUNT_PLACES(name, places) COUNTS_##places,
@@ -53,6 +53,12 @@ static const struct {
     {SIM_FAULT_misdirect, SIM_CALL_write, FILE_SINGLE}, {SIM_FAULT_lie, SIM_CALL_sync, FILE_SINGLE},
 };
 
+static void counts_site_name(uint32_t i, char name[COUNTS_NAME_MAX]) {
+  static const char *const kinds[] = {"SUPER", "manifest", "log", "table", "file"};
+  (void)snprintf(name, COUNTS_NAME_MAX, "%s in %s of %s", sim_fault_names[counts_sites[i].fault],
+                 sim_call_names[counts_sites[i].call], kinds[counts_sites[i].kind]);
+}
+
 void sim_counts_add(sim_counts *to, const sim_counts *from) {
   uint64_t *a = (uint64_t *)(void *)to;
   const uint64_t *b = (const uint64_t *)(const void *)from;
@@ -73,10 +79,8 @@ uint32_t sim_counts_missing(const sim_counts *c, bool directory, bool single,
     bool in_single = counts_sites[i].kind == FILE_SINGLE;
     if (in_single ? !single : !directory) continue;
     if (c->faults[counts_sites[i].fault][counts_sites[i].call][counts_sites[i].kind] > 0) continue;
-    char name[80];
-    static const char *const kinds[] = {"SUPER", "manifest", "log", "table", "single file"};
-    (void)snprintf(name, sizeof name, "%s in %s of a %s", sim_fault_names[counts_sites[i].fault],
-                   sim_call_names[counts_sites[i].call], kinds[counts_sites[i].kind]);
+    char name[COUNTS_NAME_MAX];
+    counts_site_name(i, name);
     missing++;
     visit(context, name);
   }
@@ -87,14 +91,15 @@ void sim_counts_print_json(const sim_counts *c) {
   printf("{\"seeds\":%llu,\"images\":%llu,\"operations\":%llu,\"calls\":%llu", (unsigned long long)c->seeds,
          (unsigned long long)c->images, (unsigned long long)c->operations, (unsigned long long)c->calls);
   for (uint32_t i = 0; i < SIM_COUNT_NAMES; i++) {
-    printf(",\"%s\":%llu", sim_count_names[i], (unsigned long long)c->reached[i]);
+    const char *place = counts_places[i] == COUNTS_DIR ? "dir:" : counts_places[i] == COUNTS_SINGLE ? "single:" : "";
+    printf(",\"%s%s\":%llu", place, sim_count_names[i], (unsigned long long)c->reached[i]);
   }
-  for (uint32_t f = 1; f < SIM_FAULTS; f++) {
-    uint64_t sum = 0;
-    for (uint32_t call = 0; call < SIM_CALLS; call++) {
-      for (uint32_t kind = 0; kind <= FILE_KINDS; kind++) sum += c->faults[f][call][kind];
-    }
-    printf(",\"%s\":%llu", sim_fault_names[f], (unsigned long long)sum);
+  for (uint32_t i = 0; i < COUNT_OF(counts_sites); i++) {
+    char name[COUNTS_NAME_MAX];
+    counts_site_name(i, name);
+    bool single = counts_sites[i].kind == FILE_SINGLE;
+    uint64_t count = c->faults[counts_sites[i].fault][counts_sites[i].call][counts_sites[i].kind];
+    printf(",\"%s:%s\":%llu", single ? "single" : "dir", name, (unsigned long long)count);
   }
   printf("}\n");
 }

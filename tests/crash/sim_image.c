@@ -197,13 +197,28 @@ typedef struct image_copies {
   uint64_t flushed_seq;
 } image_copies;
 
+/* Whether the log that is gone on with has something behind its end: a commit that was cut short. */
+static bool image_has_tail(varve_db *db) {
+  uint8_t behind[64] = {0};
+  size_t got = 0;
+  vfs_file *file;
+  const wal_writer *wal = db->lsm->wal;
+  if (!wal_is_uncut(wal) || vfs_open(db->env->fs, FILE_WAL, wal_file_number(wal), 0, &file) < 0) return false;
+  (void)vfs_read_at(file, wal_end(wal), behind, sizeof behind, &got);
+  (void)vfs_close(file);
+  for (size_t i = 0; i < got; i++) {
+    if (behind[i] != 0) return true;
+  }
+  return false;
+}
+
 /* What is done with the database while it is open; false when it is over with this image. */
 static bool image_use(const sim_checker *c, sim_session *s, sim_disk *image, const sim_expect *expect, rng *r,
                       uint32_t depth, image_copies *copies, sim_found *found) {
   int rc;
   sim_counts *counts = &c->world->counts;
   copies->flushed_seq = s->db->lsm->flushed_seq;
-  if (wal_is_uncut(s->db->lsm->wal)) counts->reached[SIM_COUNT_torn_tail_cut]++;
+  if (image_has_tail(s->db)) counts->reached[SIM_COUNT_torn_tail_cut]++;
   if (s->db->lsm->log_count > 0) counts->reached[SIM_COUNT_many_logs_recovered]++;
   if (image->log_removed > wal_log_number(s->db->lsm->wal)) counts->reached[SIM_COUNT_log_dropped]++;
   if (!sim_check_find(c, s->db, expect, found, expect->weak, &rc)) return false;
@@ -214,7 +229,7 @@ static bool image_use(const sim_checker *c, sim_session *s, sim_disk *image, con
     counts->reached[SIM_COUNT_images_verified]++;
     if (!sim_check_verify(c, s->db)) return false;
   }
-  if (depth < IMAGE_DEPTH_MAX && rng_percent(r, depth == 0 ? 60 : 25)) {
+  if (depth < IMAGE_DEPTH_MAX && rng_percent(r, depth == 0 ? 60 : 12)) {
     bool plain = found->ghost < 0 && !found->also; /* one commit more than that can be told apart */
     image->before = plain ? image_hook : NULL;
     image->context = &copies->writing;
@@ -248,7 +263,8 @@ static void image_follow_up(const sim_checker *c, const image_copies *copies, si
 void sim_check_image(const sim_checker *c, sim_disk *image, sim_mode mode, sim_expect expect, uint64_t seed,
                      uint32_t depth) {
   rng r = sim_rng(seed, 10, depth);
-  image_copies copies = {.nested = {.r = {rng_next(&r)}, .percent = depth >= IMAGE_DEPTH_MAX ? 0 : 30}};
+  const uint32_t percent = depth == 0 ? 30 : depth < IMAGE_DEPTH_MAX ? 8 : 0;
+  image_copies copies = {.nested = {.r = {rng_next(&r)}, .percent = percent}};
   copies.writing = (image_nested){.r = {rng_next(&r)}, .percent = depth >= IMAGE_DEPTH_MAX ? 0 : 4};
   sim_found found = {0};
   sim_session s;

@@ -93,17 +93,19 @@ uint16_t sim_history_new_value(sim_history *h) {
 sim_state *sim_history_begin(sim_history *h) {
   ASSERT(h->issued < SIM_COMMITS && !h->pending);
   h->commit[h->issued + 1].after = h->commit[h->issued].after;
-  h->commit[h->issued + 1].proven = h->proven;
   return &h->commit[h->issued + 1].after;
 }
 
 void sim_history_pend(sim_history *h, uint32_t operations) {
-  h->commit[h->issued + 1].seq = h->commit[h->issued].seq + operations;
+  sim_commit *c = &h->commit[h->issued + 1];
+  c->seq = h->commit[h->issued].seq + operations;
+  c->proven = h->commit[h->issued].proven; /* it may begin a log, which proves nothing about the one before */
   h->pending = true;
 }
 
 void sim_history_applied(sim_history *h) {
   h->issued++;
+  h->commit[h->issued].proven = h->proven;
   h->returned = h->issued;
   h->pending = false;
 }

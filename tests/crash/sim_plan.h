@@ -57,7 +57,7 @@ typedef struct sim_plan {
   uint32_t strict_percent;
   uint32_t image_percent, after_sync_percent, between_percent; /* of calls that change, of syncs, of operations */
   uint32_t count;
-  sim_op op[SIM_OPS_MAX];
+  sim_op op[SIM_OPS_MAX + 1]; /* the one behind all is the creation, which cannot be left out */
 } sim_plan;
 
 void sim_plan_make(sim_plan *p, uint64_t seed, bool single);

@@ -46,7 +46,7 @@ void sim_run_image(sim_run *r, sim_disk *disk) {
     (void)snprintf(why, sizeof why, "%s", r->world->why);
     (void)snprintf(r->world->why, sizeof r->world->why, "image %llu (%s) in operation %u (%s): %.600s",
                    (unsigned long long)number, sim_mode_names[mode], (unsigned)r->op,
-                   sim_op_names[r->plan->op[r->op].kind], why);
+                   r->op == SIM_OPS_MAX ? "creation" : sim_op_names[r->plan->op[r->op].kind], why);
   }
   r->in_image = false;
   status_set_message(message);
@@ -275,7 +275,8 @@ void sim_run_plan(sim_run *r, sim_world *w, const sim_plan *plan, uint64_t only_
   sim_history_init(&r->history, plan->seed);
   r->checker = (sim_checker){w, plan, &r->history};
   r->disk = sim_disk_create(w, plan->traits);
-  r->images = sim_plan_rng(plan, RUN_STREAM_IMAGES, SIM_OPS_MAX);
+  r->op = SIM_OPS_MAX;
+  r->images = sim_plan_rng(plan, RUN_STREAM_IMAGES, r->op);
   bool open = sim_run_open(r);
   for (uint32_t i = 0; open && i < plan->count && !w->failed && !r->over; i++) {
     if (!plan->op[i].left_out) run_operation(r, i);
