@@ -2,7 +2,7 @@
 // the value and an index by time are all it takes:
 //
 //     default keyspace   key              → { value, expires }
-//     'by time'          expires and key  → ''
+//     'by time'          [expires, key]   → ''      tuples: in the order of the times
 //
 // get() looks at the time itself, so an entry is gone the moment it expires. prune() is for the space: it walks the
 // index from the oldest time to now, and touches nothing else. A cache can be filled again, so relaxed durability (the
@@ -14,9 +14,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { Database } from 'varve'
 
-/** Numbers as text sort as text: pad them, so that they sort as numbers. @param {number} time in milliseconds */
-const timeKey = (time) => String(time).padStart(15, '0')
-
 class Cache {
   #db
   #byTime
@@ -24,7 +21,7 @@ class Cache {
   /** @param {Database} db */
   constructor(db) {
     this.#db = db.keyspace('entries', { valueEncoding: 'json' })
-    this.#byTime = db.keyspace('by time')
+    this.#byTime = db.keyspace('by time', { keyEncoding: 'tuple' })
   }
 
   /** @param {string} key */
@@ -38,7 +35,7 @@ class Cache {
     const expires = Date.now() + ttl
     await this.#db.batch([
       { type: 'put', key, value: { value, expires } },
-      { type: 'put', key: `${timeKey(expires)} ${key}`, value: '', keyspace: this.#byTime },
+      { type: 'put', key: [expires, key], value: '', keyspace: this.#byTime },
     ])
   }
 
@@ -56,13 +53,12 @@ class Cache {
   async prune() {
     const now = Date.now()
     const dead = new Set()
-    for (const row of this.#byTime.keysSync({ lt: timeKey(now) })) {
-      const key = row.slice(16)
+    for (const [, key] of this.#byTime.keysSync({ lt: [now] })) {
       const entry = this.#db.getSync(key)
       if (entry !== undefined && entry.expires < now) dead.add(key)
     }
     await this.#db.batch(Array.from(dead, (key) => ({ type: 'del', key })))
-    await this.#byTime.clear({ lt: timeKey(now) })
+    await this.#byTime.clear({ lt: [now] })
     return dead.size
   }
 }

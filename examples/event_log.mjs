@@ -1,7 +1,7 @@
 // event_log.mjs: a log that is only appended to, with readers that follow it.
 //
-//     'events'       number → { stream, type, ... }   in the order in which they happened
-//     'by stream'    stream and number → ''           the events of one stream
+//     'events'       [number] → { stream, type, ... }   in the order in which they happened
+//     'by stream'    [stream, number] → ''              the events of one stream
 //     'positions'    name of a reader → the number of the last event that it has handled
 //
 // A reader goes on where it stopped. It calls watch() and entries() one right after the other, so each event is in
@@ -22,20 +22,20 @@ class EventLog {
 
   /** @param {Database} db */
   constructor(db) {
-    this.#events = db.keyspace('events', { valueEncoding: 'json' })
-    this.#byStream = db.keyspace('by stream')
-    this.#positions = db.keyspace('positions')
-    const [newest = '0'] = this.#events.keysSync({ reverse: true, limit: 1 })
-    this.#last = Number(newest)
+    this.#events = db.keyspace('events', { keyEncoding: 'tuple', valueEncoding: 'json' })
+    this.#byStream = db.keyspace('by stream', { keyEncoding: 'tuple' })
+    this.#positions = db.keyspace('positions', { valueEncoding: 'json' })
+    const [newest] = this.#events.keysSync({ reverse: true, limit: 1 })
+    this.#last = Number(newest?.[0] ?? 0)
   }
 
   /** Appends events, all or none. @param {Event[]} events */
   async append(...events) {
     const changes = events.flatMap((value) => {
-      const key = String(++this.#last).padStart(12, '0')
+      const number = ++this.#last
       return [
-        { type: /** @type {const} */ ('put'), key, value },
-        { type: /** @type {const} */ ('put'), key: `${value.stream}\0${key}`, value: '', keyspace: this.#byStream },
+        { type: /** @type {const} */ ('put'), key: [number], value },
+        { type: /** @type {const} */ ('put'), key: [value.stream, number], value: '', keyspace: this.#byStream },
       ]
     })
     await this.#events.batch(changes)
@@ -43,26 +43,26 @@ class EventLog {
 
   /** The events of one stream. @param {string} stream @returns {Promise<Event[]>} */
   async read(stream) {
-    const rows = [...this.#byStream.keysSync({ prefix: `${stream}\0` })]
-    return this.#events.getMany(rows.map((row) => row.slice(-12)))
+    const rows = [...this.#byStream.keysSync({ prefix: [stream] })]
+    return this.#events.getMany(rows.map(([, number]) => [number ?? 0]))
   }
 
   /** Events after those that the reader has handled, and then new ones as they come, until the signal.
    * @param {string} reader @param {AbortSignal} signal @returns {AsyncGenerator<Event>} */
   async *follow(reader, signal) {
-    const position = (await this.#positions.get(reader)) ?? ''
+    const position = (await this.#positions.get(reader)) ?? 0
     const watcher = this.#events.watch({ signal })
     try {
-      for await (const [key, event] of this.#events.entries({ gt: position })) {
+      for await (const [key, event] of this.#events.entries({ gt: [position] })) {
         yield event
-        await this.#positions.put(reader, key)
+        await this.#positions.put(reader, key[0])
         if (signal.aborted) return
       }
       for await (const changes of watcher) {
         for (const change of changes) {
           if (change.type !== 'put') continue
           yield change.value
-          await this.#positions.put(reader, change.key)
+          await this.#positions.put(reader, change.key[0])
         }
       }
     } finally {

@@ -1,7 +1,7 @@
 // offline_notes.mjs: notes in one file, to carry along, with a search by the beginnings of words.
 //
 //     default keyspace   id → { text, written }
-//     'words'            word and id → ''   'tea\0' + id: a prefix finds all words that begin so
+//     'words'            word, a zero byte, id → ''   text, not tuples: a prefix finds all words that begin so
 //
 // A note and its words are one batch: the index never says more or less than the notes do. backup() writes a copy that
 // is consistent while the program goes on; export is one line of JSON for each note.

@@ -1,8 +1,8 @@
 // queue.mjs: a queue of jobs that outlives its workers. A job is in one of two keyspaces, under the number that it got
 // when it was added, so the oldest is always the first:
 //
-//     'waiting'   number → { task, tries }
-//     'claimed'   number → the same, while somebody works on it
+//     'waiting'   [number] → { task, tries }
+//     'claimed'   [number] → the same, while somebody works on it
 //
 // claim() and ack() are one batch each: a job is never in both places, and never in none before it is done. One process
 // at a time has a database open, so whatever is claimed when the queue is opened was being done by a process that died,
@@ -17,7 +17,9 @@ import { fileURLToPath } from 'node:url'
 
 import { Database } from 'varve'
 
-/** @typedef {{ number: string, task: string, tries: number }} Job */
+/** @typedef {{ key: import('varve').Tuple, task: string, tries: number }} Job */
+
+const ENCODINGS = /** @type {const} */ ({ keyEncoding: 'tuple', valueEncoding: 'json' })
 
 class Queue {
   #waiting
@@ -26,38 +28,37 @@ class Queue {
 
   /** @param {Database} db */
   constructor(db) {
-    this.#waiting = db.keyspace('waiting', { valueEncoding: 'json' })
-    this.#claimed = db.keyspace('claimed', { valueEncoding: 'json' })
+    this.#waiting = db.keyspace('waiting', ENCODINGS)
+    this.#claimed = db.keyspace('claimed', ENCODINGS)
     const taken = [...this.#claimed.entriesSync()]
     this.#waiting.batchSync(taken.map(([key, value]) => ({ type: 'put', key, value })))
     this.#claimed.clearSync()
-    const [newest = '0'] = this.#waiting.keysSync({ reverse: true, limit: 1 })
-    this.#last = Number(newest)
+    const [newest] = this.#waiting.keysSync({ reverse: true, limit: 1 })
+    this.#last = Number(newest?.[0] ?? 0)
   }
 
   /** @param {string} task */
   async add(task) {
-    const number = String(++this.#last).padStart(12, '0')
-    await this.#waiting.put(number, { task, tries: 0 })
+    await this.#waiting.put([++this.#last], { task, tries: 0 })
   }
 
   /** The oldest job that waits. Synchronous calls, with nothing in between: no two workers get the same one.
    * @returns {Job | undefined} */
   claim() {
-    for (const [number, { task, tries }] of this.#waiting.entriesSync({ limit: 1 })) {
+    for (const [key, { task, tries }] of this.#waiting.entriesSync({ limit: 1 })) {
       const job = { task, tries: tries + 1 }
       this.#waiting.batchSync([
-        { type: 'del', key: number },
-        { type: 'put', key: number, value: job, keyspace: this.#claimed },
+        { type: 'del', key },
+        { type: 'put', key, value: job, keyspace: this.#claimed },
       ])
-      return { number, ...job }
+      return { key, ...job }
     }
     return undefined
   }
 
   /** The job is done. @param {Job} job */
-  async ack({ number }) {
-    await this.#claimed.del(number)
+  async ack({ key }) {
+    await this.#claimed.del(key)
   }
 }
 

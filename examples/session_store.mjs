@@ -1,8 +1,8 @@
 // session_store.mjs: sessions of a web server, with two indexes that are kept in the same batch as the session:
 //
 //     'sessions'            id → { user, expires }
-//     'sessions/by time'    expires and id → ''   what expires first comes first: sweep() reads no other session
-//     'sessions/by user'    user and id → ''      all sessions of a user, to end them together
+//     'sessions/by time'    [expires, id] → ''   what expires first comes first: sweep() reads no other session
+//     'sessions/by user'    [user, id] → ''      all sessions of a user, to end them together
 //
 //     node examples/session_store.mjs [directory, default ./my_sessions]
 
@@ -22,15 +22,15 @@ class SessionStore {
   /** @param {Database} db */
   constructor(db) {
     this.#sessions = db.keyspace('sessions', { valueEncoding: 'json' })
-    this.#byTime = this.#sessions.keyspace('by time', { valueEncoding: 'utf8' })
-    this.#byUser = this.#sessions.keyspace('by user', { valueEncoding: 'utf8' })
+    this.#byTime = this.#sessions.keyspace('by time', { keyEncoding: 'tuple', valueEncoding: 'utf8' })
+    this.#byUser = this.#sessions.keyspace('by user', { keyEncoding: 'tuple', valueEncoding: 'utf8' })
   }
 
   /** The places in the indexes. @param {string} id @param {Session} session */
   #rows(id, { user, expires }) {
     return [
-      { key: `${String(expires).padStart(15, '0')} ${id}`, keyspace: this.#byTime },
-      { key: `${user}\0${id}`, keyspace: this.#byUser },
+      { key: [expires, id], keyspace: this.#byTime },
+      { key: [user, id], keyspace: this.#byUser },
     ]
   }
 
@@ -63,15 +63,15 @@ class SessionStore {
 
   /** Ends all sessions of a user. @param {string} user */
   async endAll(user) {
-    const rows = [...this.#byUser.keysSync({ prefix: `${user}\0` })]
-    await this.#sessions.batch(rows.flatMap((row) => this.#replace(row.slice(user.length + 1))))
+    const rows = [...this.#byUser.keysSync({ prefix: [user] })]
+    await this.#sessions.batch(rows.flatMap(([, id]) => this.#replace(String(id))))
     return rows.length
   }
 
   /** Removes what has expired. @param {number} [now] */
   async sweep(now = Date.now()) {
-    const rows = [...this.#byTime.keysSync({ lt: String(now).padStart(15, '0') })]
-    await this.#sessions.batch(rows.flatMap((row) => this.#replace(row.slice(16))))
+    const rows = [...this.#byTime.keysSync({ lt: [now] })]
+    await this.#sessions.batch(rows.flatMap(([, id]) => this.#replace(String(id))))
     return rows.length
   }
 }
