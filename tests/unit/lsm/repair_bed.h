@@ -107,7 +107,9 @@ static inline void repair_bed_log(repair_oracle *o, env *e, const bed_file *f, u
   int rc = wal_reader_open(e, f->number, &h, &r);
   if (rc == VARVE_DONE) return;
   TEST_OK(rc);
-  bool readable = repair_bed_header_hits(d, index) <= 1;
+  /* One byte can be put right; beyond that the salt alone tells which frames are the log's. */
+  bool salted = !repair_bed_hit(d, index, WAL_SALT_AT, WAL_SALT_AT + 8);
+  bool readable = salted || repair_bed_header_hits(d, index) <= 1;
   while ((rc = wal_reader_next(r, &frame)) == VARVE_OK) {
     if (!readable || repair_bed_hit(d, index, frame.offset, frame.offset + WAL_FRAME_HEADER_SIZE + frame.body.size)) {
       continue;
