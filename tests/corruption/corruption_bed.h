@@ -239,12 +239,29 @@ typedef struct cor_mode {
   bool single, read_only, mmap;
 } cor_mode;
 
+/* The one file of a database, changed byte by byte: it is large, and an open for reading leaves it as it is. */
+static vfs *cor_shared;
+
 static inline int cor_open(const bed_image *image, cor_mode mode, allocator *alloc, varve_db **db) {
   varve_options o = cor_options(mode.read_only, mode.mmap);
   env *e = cor_env(alloc);
-  bed_image_put(image, e->fs);
-  TEST_OK(vfs_lock(e->fs, 0));
-  return api_open(e, &o, db);
+  if (mode.single && mode.read_only && cor_shared != NULL) {
+    TEST_OK(vfs_close_fs(e->fs));
+    e->fs = cor_shared;
+  } else {
+    bed_image_put(image, e->fs);
+  }
+  if (mode.single) {
+    int rc = vfs_single_open(api_allocator(), e->fs, mode.read_only ? VFS_PLACE_READ_ONLY : 0, &e->fs);
+    TEST_OK(rc);
+  }
+  int rc = vfs_lock(e->fs, 0); /* reads the one file's directory */
+  if (rc >= 0) return api_open(e, &o, db);
+  char message[STATUS_MESSAGE_SIZE];
+  status_keep_message(message);
+  TEST_OK(env_close(e));
+  status_set_message(message);
+  return rc;
 }
 
 /* Opens a copy of the image, reads all of it, verifies and closes. */

@@ -18,6 +18,8 @@ typedef struct cor_frame {
 typedef struct cor_shape {
   const char *name;
   bool closed; /* by varve_close: the manifest says where the log ends */
+  bool single; /* all of it is in one file, `outer` */
+  bed_image outer;
   bed_image image, stale[COR_STALE];
   uint32_t stale_count;
   cor_content states[COR_STATES]; /* after the last flush, and after each commit since then */
@@ -253,23 +255,39 @@ static inline void cor_trim_logs(bed_image *image) {
   }
 }
 
-static inline void cor_make(cor_shape *s, const char *name, void (*fill)(cor_shape *, varve_db *), bool closed) {
+/* The files in the one file that is kept. */
+static inline void cor_look_inside(cor_shape *s) {
+  vfs *below, *inside;
+  TEST_OK(vfs_mem_open(api_allocator(), &below));
+  bed_image_put(&s->outer, below);
+  TEST_OK(vfs_single_open(api_allocator(), below, 0, &inside));
+  TEST_OK(vfs_lock(inside, 0));
+  bed_image_take(inside, &s->image);
+  TEST_OK(vfs_unlock(inside));
+  TEST_OK(vfs_close_fs(inside));
+}
+
+static inline void cor_make(cor_shape *s, const char *name, void (*fill)(cor_shape *, varve_db *), bool closed,
+                            bool single) {
   varve_options o = cor_options(false, true);
   varve_db *db;
-  *s = (cor_shape){.name = name, .closed = closed};
+  *s = (cor_shape){.name = name, .closed = closed, .single = single};
   cor_rng = test_rng(name);
   env *e = cor_env(api_allocator());
   cor_keep_open(e->fs);
+  vfs *below = e->fs;
+  if (single) TEST_OK(vfs_single_open(api_allocator(), below, VFS_PLACE_CREATE, &e->fs));
   TEST_OK(vfs_lock(e->fs, 0));
   TEST_OK(api_open(e, &o, &db));
   cor_record(s, db);
   fill(s, db);
-  if (!closed) bed_image_take(db->env->fs, &s->image);
+  if (!closed) bed_image_take(below, single ? &s->outer : &s->image);
   db->lsm->thread_running = false;
   TEST_OK(varve_close(db));
-  if (closed) bed_image_take(cor_kept, &s->image);
+  if (closed) bed_image_take(cor_kept, single ? &s->outer : &s->image);
   cor_kept->ops = cor_kept_ops;
   TEST_OK(vfs_close_fs(cor_kept));
+  if (single) cor_look_inside(s);
   cor_trim_logs(&s->image);
   for (uint32_t i = 0; i < s->stale_count; i++) cor_trim_logs(&s->stale[i]);
   cor_map(s);
@@ -277,6 +295,7 @@ static inline void cor_make(cor_shape *s, const char *name, void (*fill)(cor_sha
 
 static inline void cor_free(cor_shape *s) {
   bed_image_free(&s->image);
+  bed_image_free(&s->outer);
   for (uint32_t i = 0; i < s->stale_count; i++) bed_image_free(&s->stale[i]);
 }
 
