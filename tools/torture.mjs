@@ -150,7 +150,7 @@ function excused(name, layout) {
 async function compareTraces(seeds) {
   const native = await buildTorture('torture', 'torture', 'torture')
   const wasm = await buildTorture('wasi', 'torture-wasi', 'torture.wasm')
-  const args = ['--seeds', String(seeds), '--layout', 'both', '--hashes', '--quiet', '--unchecked']
+  const args = ['--seeds', String(seeds), '--layout', 'both', '--hashes', '--roomy', '--quiet', '--unchecked']
   const runner = join(root, 'tests/support/run_wasi.mjs')
   const since = performance.now()
   const [a, b, again] = await Promise.all([

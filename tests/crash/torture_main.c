@@ -6,6 +6,9 @@
  * A failure prints what it was and, after the run was made as small as it can be, the one line that shows it again;
  * the exit code is 1 then. Seeds that once failed (tests/crash/seeds.txt, --regressions FILE) come first. After 1,000
  * seeds every counter of sim_counts.h must be above zero, unless --unchecked leaves that to whoever adds up.
+ *
+ * --hashes prints the trace of each seed. It is the same natively and in WebAssembly, but for the moments at which
+ * memtables and small block caches are full, which depend on the size of a pointer: --roomy makes them large.
  */
 #include "sim_shrink.h"
 
@@ -14,12 +17,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MAIN_SEEDS_FOR_COUNTERS = 1000, MAIN_PROGRESS_S = 10 };
+enum { MAIN_SEEDS_FOR_COUNTERS = 1000, MAIN_PROGRESS_S = 10, MAIN_ROOMY = 16 << 20 };
 
 typedef struct main_options {
   uint64_t seeds, from, seed, image;
   double minutes;
-  bool one, directory, single, quiet, json, trace, hashes, stop, unchecked;
+  bool one, directory, single, quiet, json, trace, hashes, stop, unchecked, roomy;
   const char *keep, *faults, *images, *regressions;
 } main_options;
 
@@ -41,7 +44,7 @@ static int main_usage(const char *what) {
   fprintf(stderr,
           "torture: %s\n"
           "torture [--seeds N] [--from S] [--minutes M] [--layout dir|single|both] [--regressions FILE]\n"
-          "        [--quiet] [--json] [--hashes] [--stop] [--unchecked]\n"
+          "        [--quiet] [--json] [--hashes] [--stop] [--unchecked] [--roomy]\n"
           "torture --seed S [--layout dir|single] [--image K] [--keep OPS] [--faults OPS] [--images OPS] [--trace]\n",
           what);
   return 2;
@@ -64,6 +67,8 @@ static void main_run(main_state *m, uint64_t seed, bool single) {
   static sim_plan plan;
   static sim_world world;
   sim_plan_make(&plan, seed, single);
+  if (m->o.roomy) plan.options.memtable_bytes = MAIN_ROOMY / 16;
+  if (m->o.roomy && plan.options.memory_bytes != 0) plan.options.memory_bytes = MAIN_ROOMY;
   if (m->o.one && !sim_shrink_parse(&plan, m->o.keep, m->o.faults, m->o.images)) {
     fprintf(stderr, "torture: a list of operations is like 3-5,9 or none\n");
     m->failures++;
@@ -143,6 +148,7 @@ static bool main_flag(main_options *o, const char *arg) {
   if (strcmp(arg, "--hashes") == 0) return o->hashes = true;
   if (strcmp(arg, "--stop") == 0) return o->stop = true;
   if (strcmp(arg, "--unchecked") == 0) return o->unchecked = true;
+  if (strcmp(arg, "--roomy") == 0) return o->roomy = true;
   return false;
 }
 
