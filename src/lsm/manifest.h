@@ -33,7 +33,7 @@ INTERNAL int manifest_load(env *e, const super *s, manifest_state *state, uint64
 
 /* What is left of a manifest that may be damaged. */
 typedef struct manifest_remains {
-  manifest_state state; /* when its edits are all there: `current` is pinned; else `current` is NULL */
+  manifest_state state;             /* when its edits are all there: `current` is pinned; else `current` is NULL */
   uint64_t number;                  /* the manifest's */
   char reason[STATUS_MESSAGE_SIZE]; /* what is damaged; empty when nothing is */
   uint64_t log_min, last_seq;       /* the highest that a whole record names */

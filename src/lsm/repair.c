@@ -38,6 +38,7 @@ INTERNAL void repair_tell(repair *r, varve_repair_loss loss) {
 }
 
 INTERNAL int repair_progress(repair *r, uint64_t bytes) {
+  ASSERT(r->done <= r->total);
   r->done = MIN(r->done + bytes, r->total);
   if (r->options->progress == NULL || r->options->progress(r->options->context, r->done, r->total) == 0)
     return VARVE_OK;
@@ -68,6 +69,7 @@ INTERNAL int repair_grow(allocator *alloc, void **list, uint32_t count, uint32_t
 }
 
 INTERNAL int repair_add_range(repair *r, const range_tombstone *f) {
+  ASSERT(slice_compare(f->begin, f->end) < 0 && f->seq <= SEQ_MAX);
   TRY(rangedel_append(f, &r->ranges));
   r->range_count++;
   return VARVE_OK;
@@ -75,6 +77,7 @@ INTERNAL int repair_add_range(repair *r, const range_tombstone *f) {
 
 INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank, const sst_summary *s) {
   table_meta *meta;
+  ASSERT(e == r->from || e == r->to);
   if (s->entries == 0) return VARVE_OK; /* its range tombstones are in the list */
   TRY(repair_grow(r->alloc, (void **)&r->sources, r->source_count, &r->source_room, sizeof *r->sources));
   TRY(table_meta_create(r->alloc, s->smallest, s->largest, s->largest_exclusive, &meta));
@@ -354,6 +357,7 @@ static int repair_publish(repair *r) {
   STEP(manifest_create(r->to, &root, number, &state, &m));
   rc = manifest_close(m);
   if (rc < 0) goto out;
+  ASSERT(root.generation == 0 && number < r->next_number);
   root.manifest = number;
   STEP(manifest_load(r->to, &root, &back, &end, &torn));
   STEP(super_write(r->to, &root));

@@ -66,6 +66,7 @@ out:
 /* Makes a table of the memtable, which is gone then. */
 static int repair_log_flush(log_repair *l) {
   if (l->mt == NULL) return VARVE_OK;
+  ASSERT(l->mt_seq > 0);
   int rc = VARVE_OK;
   iter *it = NULL;
   if (memtable_entries(l->mt) > 0) {
@@ -113,6 +114,7 @@ static int repair_log_check(log_repair *l, uint64_t salt, uint64_t at, const wal
   const uint8_t *p;
   uint64_t cost = WAL_FRAME_HEADER_SIZE + (uint64_t)f->body_size;
   body->size = 0;
+  ASSERT(at % WAL_UNIT == 0 && cost <= l->window.size - at);
   if (cost > l->budget) return VARVE_OK; /* made to look like frames, many times over */
   TRY(repair_window_bytes(&l->window, at, cost, &p));
   l->budget -= cost;
@@ -137,6 +139,7 @@ static bool repair_log_in_time(const wal_frame_header *f, uint64_t at, uint64_t 
 /* The first whole frame at or after *at, where sequence `due` comes next. *at is the file's size when there is none. */
 static int repair_log_find(log_repair *l, uint64_t salt, uint64_t due, uint64_t *at, wal_frame_header *f, slice *body) {
   uint64_t bad = *at;
+  ASSERT(bad >= WAL_HEADER_SIZE);
   for (; *at < l->window.size && l->window.size - *at > WAL_FRAME_HEADER_SIZE; *at += WAL_UNIT) {
     const uint8_t *p;
     TRY(repair_window_bytes(&l->window, *at, WAL_FRAME_HEADER_SIZE, &p));
@@ -161,6 +164,7 @@ static void repair_log_tell(log_repair *l, const log_piece *log, uint64_t offset
 static void repair_log_tell_gap(log_repair *l, const log_piece *log, uint64_t from, uint64_t to, uint64_t due,
                                 uint64_t seq) {
   char reason[120];
+  ASSERT(from < to);
   snprintf(reason, sizeof reason, "the commits with the sequences %llu to %llu are damaged", (unsigned long long)due,
            (unsigned long long)(seq - 1));
   repair_log_tell(l, log, from, to - from, due == LOG_ANY_SEQ || seq <= due ? "a part of the log is damaged" : reason);
@@ -181,6 +185,7 @@ static int repair_log_is_cut(log_repair *l, uint64_t at, uint64_t due, bool *cut
 static int repair_log_judge_end(log_repair *l, const log_piece *log, const log_piece *next, uint64_t end,
                                 uint64_t due) {
   const manifest_state *state = &l->r->remains.state;
+  ASSERT(log->h.log > 0);
   uint64_t promised = 0;
   bool cut;
   if (next != NULL && next->h.log_before == log->h.log) promised = next->h.end_before;
@@ -208,6 +213,7 @@ static int repair_log_frames(log_repair *l, const log_piece *log, uint64_t *due,
     if (at >= l->window.size) return VARVE_OK;
     if (at > *end && log->h.log != 0) repair_log_tell_gap(l, log, *end, at, *due, f.first_seq);
     if (f.first_seq > known) TRY(repair_log_apply(l, &f, body));
+    ASSERT(body.size > 0 && f.count > 0);
     *due = f.first_seq + f.count;
     *end = MIN(at + wal_frame_size(f.body_size), l->window.size);
     TRY(repair_progress(l->r, 0));
@@ -228,6 +234,7 @@ static int repair_log_one(log_repair *l, const log_piece *log, const log_piece *
   uint64_t due = log->h.log == 0 ? LOG_ANY_SEQ : log->h.next_seq;
   int rc = VARVE_OK;
   report->logs++;
+  ASSERT(next == NULL || next->h.log >= log->h.log);
   TRY(repair_window_open(&l->window, l->r->from, FILE_WAL, log->file));
   l->budget = 16 * l->window.size + (uint64_t)64 * MiB;
   STEP(repair_log_frames(l, log, &due, &end));

@@ -93,6 +93,7 @@ static void repair_merge_sort(repair_source *s, size_t count) {
 static int repair_merge_runs(repair_merger *m) {
   repair *r = m->r;
   repair_merge_sort(r->sources, r->source_count);
+  ASSERT(m->run_count == 0);
   for (uint32_t i = 0; i < r->source_count; i++) {
     uint32_t k = 0;
     while (k < m->run_count && !repair_merge_before(r->sources[m->runs[k].last].meta, r->sources[i].meta)) k++;
@@ -121,6 +122,7 @@ static int repair_merge_open(repair_merger *m, repair_run *run, uint32_t at) {
   for (; at != MERGE_NONE; at = r->sources[at].next) {
     const repair_source *s = &r->sources[at];
     run->at = at;
+    ASSERT(at < r->source_count && run->it == NULL && run->table == NULL);
     TRY(table_open(s->e, r->cache, s->meta->number, s->meta->size, false, &run->table));
     TRY(table_iter_open(run->table, r->alloc, true, &run->it));
     int rc = iter_first(run->it);
@@ -205,6 +207,7 @@ static int repair_merge_end_output(repair_merger *m) {
 }
 
 static int repair_merge_put(repair_merger *m, slice key, slice value) {
+  ASSERT(key.size > 0 && key.size <= INNER_KEY_MAX);
   static const sst_options options = {
       .block_bytes = BLOCK_BYTES_DEFAULT, .bloom_bits = BLOOM_BITS_DEFAULT, .compress = true};
   if (m->out != NULL && sst_writer_size(m->out) >= TABLE_BYTES_DEFAULT) TRY(repair_merge_end_output(m));
@@ -237,6 +240,7 @@ static int repair_merge_add_name(repair_merger *m, uint32_t at, slice text, uint
 
 /* An entry of the catalogue: kept, not written. */
 static int repair_merge_catalog(repair_merger *m, slice key, slice value) {
+  ASSERT(key.size > 0 && *(const uint8_t *)key.data == MERGE_CATALOG);
   slice name = slice_make((const uint8_t *)key.data + 1, key.size - 1);
   uint64_t id = value.size == 8 ? get_u64(value.data) : 0;
   bool sane = name.size <= VARVE_KEYSPACE_NAME_MAX && id >= MERGE_FIRST && id <= MERGE_ID_MAX + (name.size == 0);
@@ -299,6 +303,7 @@ static int repair_merge_write_catalog(repair_merger *m) {
   }
   for (uint32_t i = 0; i < m->name_count; i++) next = MAX(next, m->names[i].id + 1);
   if (m->name_count == 0 && m->next_id == 0) return VARVE_OK;
+  ASSERT(m->out == NULL && next >= MERGE_FIRST);
   put_u64(value, next);
   TRY(repair_merge_put(m, slice_make(key, 1), slice_make(value, sizeof value)));
   for (uint32_t i = 0; i < m->name_count; i++) {
@@ -332,6 +337,7 @@ static int repair_merge_entry(repair_merger *m, slice key, slice value) {
 }
 
 static int repair_merge_take(repair_merger *m, repair_run *run) {
+  ASSERT(run->it != NULL && run->it->valid);
   slice key = run->it->key;
   uint64_t trailer = run->it->trailer;
   if (m->has_last && slice_equal(key, buf_slice(&m->last))) return VARVE_OK; /* superseded, or there twice */

@@ -52,6 +52,7 @@ static int repair_scan_inflate(repair_scan *s, const sst_section *section, uint6
 INTERNAL int repair_scan_block(repair_scan *s, uint64_t offset, uint64_t size, block *b) {
   const uint8_t *p;
   sst_section section;
+  ASSERT(offset % 8 == 0);
   if (size == 0 || size > SST_BLOCK_BYTES_CAP || offset > s->window->size || size > s->window->size - offset) {
     return sst_damaged(s->number, offset, "the file is cut short");
   }
@@ -80,6 +81,7 @@ static bool repair_scan_is_head(const uint8_t *p) {
 
 static int repair_scan_raw(repair_scan *s, uint64_t offset, uint64_t left, uint64_t *size) {
   const uint8_t *p;
+  ASSERT(left >= SCAN_BLOCK_HEAD && left <= s->end - offset);
   TRY(repair_window_bytes(s->window, offset, SCAN_BLOCK_HEAD, &p));
   if (!repair_scan_is_head(p)) return VARVE_OK;
   uint64_t n = get_u32(p), width = (get_u32(p + 4) & 2) != 0 ? 4 : 2;
@@ -113,6 +115,7 @@ static bool repair_scan_length(const uint8_t *p, uint64_t size, uint64_t *at, ui
 /* Walks LZ4 sequences up to the one that completes `raw` bytes, and says where that ends; 0 = never. */
 static uint64_t repair_scan_sequences(const uint8_t *p, uint64_t size, uint64_t raw) {
   uint64_t at = 0, made = 0;
+  ASSERT(raw > 0);
   while (at < size) {
     uint8_t token = p[at++];
     uint64_t literals = token >> 4, match = token & 15u;
@@ -120,6 +123,7 @@ static uint64_t repair_scan_sequences(const uint8_t *p, uint64_t size, uint64_t 
     if (literals > size - at || literals > raw - made) return 0;
     at += literals;
     made += literals;
+    ASSERT(at <= size && made <= raw);
     if (made == raw) return at;
     if (size - at < 2) return 0;
     uint64_t back = get_u16(p + at);
@@ -243,6 +247,7 @@ static int repair_scan_check(repair_scan *s, uint64_t offset, uint64_t payload, 
     found->payload = section.payload;
   }
   s->budget += size; /* it was none that fails */
+  ASSERT(size % 8 == 0 && size <= s->end - offset);
   found->kind = kind;
   found->size = size;
   return VARVE_OK;

@@ -47,6 +47,7 @@ static void repair_table_tell(table_repair *t, uint64_t offset, uint64_t size, c
 /* Tells of the open stretch; `before` is the first key behind it, empty = nothing is. */
 static void repair_table_end_stretch(table_repair *t, slice before) {
   if (t->lost_size == 0) return;
+  ASSERT(t->lost_at <= UINT64_MAX - t->lost_size && t->lost_reason[0] != '\0');
   t->r->report->bytes_lost += t->lost_size;
   if (t->scanned) t->r->report->blocks_lost++; /* at least */
   repair_table_tell(t, t->lost_at, t->lost_size, t->lost_reason, before);
@@ -55,6 +56,7 @@ static void repair_table_end_stretch(table_repair *t, slice before) {
 
 /* [offset, offset + size) is lost, because of what the thread's message says. */
 static void repair_table_lose(table_repair *t, uint64_t offset, uint64_t size) {
+  ASSERT(size > 0);
   if (t->lost_size > 0 && t->lost_at + t->lost_size == offset) {
     t->lost_size += size;
     return;
@@ -77,6 +79,7 @@ static int repair_table_key(table_repair *t, const block *b, uint32_t i, slice *
 static int repair_table_open_out(table_repair *t) {
   static const sst_options options = {.block_bytes = BLOCK_BYTES_DEFAULT, .bloom_bits = 1, .compress = false};
   if (t->out != NULL) return VARVE_OK;
+  ASSERT(t->saved == 0);
   t->out_number = t->r->next_number++;
   return sst_writer_create(t->r->to, t->out_number, &options, &t->out);
 }
@@ -84,6 +87,7 @@ static int repair_table_open_out(table_repair *t) {
 /* Copies a whole block. CORRUPT when it does not come after what was copied before it. */
 static int repair_table_take(table_repair *t, uint64_t offset, const block *b) {
   slice value;
+  ASSERT(b->count > 0 && offset % 8 == 0);
   TRY(repair_table_key(t, b, 0, &value));
   if (t->has_last &&
       entry_compare(buf_slice(&t->last), t->last_trailer, buf_slice(&t->key), block_trailer(b, 0)) >= 0) {
@@ -199,6 +203,7 @@ static int repair_table_by_scan(table_repair *t, table_found *found) {
       if (rc >= 0 && !goes_on) (void)sst_damaged(t->number, at, "no whole block is there");
       if (!found->ranges) repair_table_lose(t, at, size); /* the blocks are over behind the ranges */
     }
+    ASSERT(size > 0 && size <= end - at + SST_BLOCK_BYTES_CAP);
     at += size;
   }
   return VARVE_OK;
@@ -207,6 +212,7 @@ static int repair_table_by_scan(table_repair *t, table_found *found) {
 /* What the scan left out counts as far as it can have been blocks. */
 static void repair_table_judge_scan(table_repair *t, const table_found *found) {
   slice none = {NULL, 0};
+  ASSERT(t->scanned);
   bool all = t->meta != NULL && t->saved == t->meta->entries;
   if (t->lost_size > 0 && found->blocks_end != UINT64_MAX) {
     uint64_t end = t->lost_at + t->lost_size;
@@ -273,6 +279,7 @@ out:
 static int repair_table_finish(table_repair *t) {
   varve_repair_report *report = t->r->report;
   sst_summary summary;
+  ASSERT((t->out != NULL) == (t->saved > 0) && t->lost_size == 0);
   if (t->out != NULL) {
     TRY(sst_writer_finish(t->out, &summary));
     TRY(repair_add_source(t->r, t->r->to, t->out_number, t->number, &summary));
