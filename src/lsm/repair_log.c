@@ -236,6 +236,9 @@ static int repair_log_one(log_repair *l, const log_piece *log, const log_piece *
   report->logs++;
   ASSERT(next == NULL || next->h.log >= log->h.log);
   TRY(repair_window_open(&l->window, l->r->from, FILE_WAL, log->file));
+  /* Behind the end that the next log knows lies what an open gave up: its sequences were given again, over there. */
+  bool ends = log->h.log != 0 && next != NULL && next->h.log_before == log->h.log;
+  if (ends) l->window.size = MIN(l->window.size, MAX(next->h.end_before, (uint64_t)WAL_HEADER_SIZE));
   l->budget = 16 * l->window.size + (uint64_t)64 * MiB;
   STEP(repair_log_frames(l, log, &due, &end));
   if (log->h.log == 0) {
