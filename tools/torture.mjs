@@ -27,7 +27,9 @@ const SHOWN_EVERY_MS = process.stdout.isTTY ? 1000 : 10_000
 
 /** @typedef {{ code: number, output: string }} Ended */
 /** @typedef {Record<string, number>} Counts */
-/** @typedef {{ program: string, label: string, layout: string, from: number, seeds: number, minutes: number }} Campaign */
+/**
+ * @typedef {{ program: string, label: string, layout: string, from: number, seeds: number, minutes: number }} Campaign
+ */
 
 /** @param {string} text @returns {never} */
 function stop(text) {
@@ -131,7 +133,8 @@ function summary(c, counts, since, failed) {
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[K')
   console.log(
     `${c.label}, ${c.layout}: ${seeds} seeds (${(seeds / time).toFixed(0)}/s), ${images} crash images ` +
-      `(${(images / time).toFixed(0)}/s), ${checks} states compared, ${failed ? 'FAILED' : 'no failure'}, ${time.toFixed(0)} s`,
+      `(${(images / time).toFixed(0)}/s), ${checks} states compared, ` +
+      `${failed ? 'FAILED' : 'no failure'}, ${time.toFixed(0)} s`,
   )
   const layouts = c.layout === 'both' ? 2 : 1
   if (failed || seeds < 1000 * layouts) return failed

@@ -123,6 +123,8 @@ static void keep_forget(sim_run *r) {
 }
 
 void sim_backup_run(sim_run *r, rng *g) {
+  /* After a lie the database may have lost what its backup holds and counted on from there. */
+  if (r->disk->weak && r->backup_history != r->crashes) keep_forget(r);
   if (r->backup_disk == NULL) r->backup_disk = sim_disk_create(r->world, r->plan->traits);
   sim_commit now = r->history.commit[r->history.issued], before = r->backup_commit;
   keep_watch b = {.run = r, .g = g, .seed = rng_next(g), .now = &now};

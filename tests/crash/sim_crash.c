@@ -1,9 +1,9 @@
 /* sim_crash.c: what a crash leaves, and bits that rot.
  *
  * What the modes stand for: NONE is the kindest power cut for a careless engine's author (LevelDB's own fault test),
- * and finds little. PREFIX is a file system with ordered writes that stops anywhere. SUBSET is a disk with a cache and a
- * file system that sorts by place: the mode that finds tails that are taken for records. KILL is no power cut at all,
- * but the machine may lose power after it.
+ * and finds little. PREFIX is a file system with ordered writes that stops anywhere. SUBSET is a disk with a cache
+ * and a file system that sorts by place: the mode that finds tails that are taken for records. KILL is no power cut at
+ * all, but the machine may lose power after it.
  */
 #include "sim_disk.h"
 
@@ -30,29 +30,52 @@ static void sim_crash_prefix(sim_world *w, rng *r, const sim_node *n, sim_bytes 
   sim_bytes_put(w, to, torn->offset, n->written.data + torn->at, rng_below(r, torn->size + 1));
 }
 
-static void sim_crash_sectors(sim_world *w, rng *r, uint32_t percent, const sim_node *n, const sim_change *c,
-                              sim_bytes *to) {
-  for (uint32_t at = 0; at < c->size;) {
-    uint32_t size = MIN(c->size - at, SIM_SECTOR - (c->offset + at) % SIM_SECTOR);
-    if (rng_percent(r, percent)) sim_bytes_put(w, to, c->offset + at, n->written.data + c->at + at, size);
-    at += size;
+/* How much of a change lies in the sector in which its byte `at` is. */
+static uint32_t sim_crash_piece(const sim_change *c, uint32_t at) {
+  return MIN(c->size - at, SIM_SECTOR - (c->offset + at) % SIM_SECTOR);
+}
+
+/* Chooses for each sector after which change the disk saw it last: landed[sector] = that change + 1, 0 = never since
+ * the last sync. A sector is written as it is in memory at that moment, with all changes until then. */
+static void sim_crash_choose(rng *r, uint32_t percent, const sim_node *n, uint32_t *landed) {
+  for (uint32_t i = 0; i < n->change_count; i++) {
+    const sim_change *c = &n->changes[i];
+    for (uint32_t at = 0; c->kind == SIM_CHANGE_WRITE && at < c->size; at += sim_crash_piece(c, at)) {
+      if (rng_percent(r, percent)) landed[(c->offset + at) / SIM_SECTOR] = i + 1;
+    }
+  }
+}
+
+static void sim_crash_land(sim_world *w, rng *r, uint32_t percent, const sim_node *n, const uint32_t *landed,
+                           sim_bytes *to) {
+  for (uint32_t i = 0; i < n->change_count; i++) {
+    const sim_change *c = &n->changes[i];
+    if (c->kind != SIM_CHANGE_WRITE) {
+      if (rng_percent(r, percent)) sim_node_apply(w, to, n, c);
+      continue;
+    }
+    for (uint32_t at = 0, size; at < c->size; at += size) {
+      size = sim_crash_piece(c, at);
+      bool there = landed[(c->offset + at) / SIM_SECTOR] > i;
+      if (there) sim_bytes_put(w, to, c->offset + at, n->written.data + c->at + at, size);
+    }
   }
 }
 
 static void sim_crash_subset(const sim_disk *from, rng *r, const sim_node *n, sim_bytes *to) {
-  uint32_t percent = sim_crash_percent[rng_below(r, 5)];
-  for (uint32_t i = 0; i < n->change_count; i++) {
-    const sim_change *c = &n->changes[i];
-    if (c->kind == SIM_CHANGE_WRITE) {
-      sim_crash_sectors(from->world, r, percent, n, c, to);
-    } else if (rng_percent(r, percent)) {
-      sim_node_apply(from->world, to, n, c);
-    }
-  }
+  sim_world *w = from->world;
+  uint32_t percent = sim_crash_percent[rng_below(r, 5)], top = 0;
+  for (uint32_t i = 0; i < n->change_count; i++) top = MAX(top, n->changes[i].offset + n->changes[i].size);
+  size_t size = (top / SIM_SECTOR + 1) * sizeof(uint32_t);
+  uint32_t *landed = mem_zalloc(&w->disks.base, size);
+  ASSERT(landed != NULL);
+  sim_crash_choose(r, percent, n, landed);
+  sim_crash_land(w, r, percent, n, landed, to);
+  mem_free(&w->disks.base, landed, size);
   /* The new size got to the disk and the bytes did not. */
   if (n->live.size <= to->size || !rng_percent(r, 50)) return;
   uint32_t before = to->size;
-  sim_bytes_grow(from->world, to, n->live.size);
+  sim_bytes_grow(w, to, n->live.size);
   bool fresh = n->durable.size == 0; /* never synced: no file system in use shows other files' bytes there */
   if (!fresh && rng_percent(r, 50)) sim_crash_stale(from, r, to->data + before, to->size - before);
 }

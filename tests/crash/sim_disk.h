@@ -97,8 +97,9 @@ void sim_disk_disarm(sim_disk *d); /* space comes back too */
  *   NONE    nothing
  *   KILL    the process died, the machine did not: everything, and it is as unsynced as it was
  *   PREFIX  of each file the first changes, the last of them torn at any byte; of the names the first changes
- *   SUBSET  each sector of each change or not, in any order; each change of a name or not; a file may have its new size
- *           without its new bytes, and zeros or old bytes of the disk in their place */
+ *   SUBSET  each sector as it was after any change to it, in any order; each change of a name or not; a file may have
+ *           its new size without its new bytes, and zeros or old bytes of the disk in their place
+ */
 typedef enum sim_mode { SIM_NONE, SIM_KILL, SIM_PREFIX, SIM_SUBSET, SIM_MODES } sim_mode;
 extern const char *const sim_mode_names[SIM_MODES];
 
@@ -109,7 +110,16 @@ bool sim_disk_rot(sim_disk *d, rng *r, char what[64]);
 
 uint64_t sim_disk_bytes(const sim_disk *d);
 
-/* ---- for sim_disk.c and sim_crash.c ---- */
+/* ---- between the files of the disk ---- */
+
+/* Every call comes through here first; *strikes = the armed fault happens in it, and it is the call's to do. */
+int sim_disk_enter(sim_disk *d, sim_call call, file_kind kind, uint64_t number, bool *strikes);
+/* The call's end: into the trace it goes, with what it did. Returns rc. */
+int sim_disk_leave(sim_disk *d, sim_call call, const vfs_file *file, uint64_t offset, uint64_t size, const void *data,
+                   int rc);
+void sim_disk_count(sim_disk *d, sim_fault_kind fault, sim_call call, file_kind kind);
+int sim_disk_error(sim_disk *d, sim_fault_kind fault, sim_call call, file_kind kind, uint64_t number);
+
 void sim_bytes_grow(sim_world *w, sim_bytes *b, uint32_t size); /* the new ones are zero; never shorter */
 void sim_bytes_put(sim_world *w, sim_bytes *b, uint32_t offset, const void *data, uint32_t size);
 void sim_bytes_free(sim_world *w, sim_bytes *b);

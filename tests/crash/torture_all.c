@@ -2,11 +2,12 @@
  *
  *     cc -O2 -DVARVE_TINY -Isrc -Iinclude -Itests/crash tests/crash/torture_all.c -lpthread -o torture
  */
-#include "varve_all.c"
+#include "../../src/varve_all.c"
 
 #include "sim_counts.c"
 #include "sim_world.c"
 #include "sim_node.c"
+#include "sim_fault.c"
 #include "sim_disk.c"
 #include "sim_crash.c"
 #include "sim_model.c"
