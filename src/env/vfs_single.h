@@ -157,6 +157,16 @@ INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t
 INTERNAL void single_slot_put(uint8_t page[SINGLE_PAGE], const single_slot *slot, unsigned at);
 /* The newest record of a slot; how many of its records are that one, 0 = none is whole. */
 INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at);
+/* A directory stands twice, one behind the other, so that rot of one loses nothing: where the second one begins, and the
+ * pages of both. */
+static inline uint64_t single_directory_copy(const single_slot *slot) {
+  return slot->offset + single_pages(slot->size) * SINGLE_PAGE;
+}
+static inline single_range single_directory_range(const single_slot *slot) {
+  uint64_t start = slot->offset / SINGLE_PAGE;
+  return (single_range){start, start + 2 * single_pages(slot->size)};
+}
+
 INTERNAL uint64_t single_directory_checksum(const single_slot *slot, const uint8_t *data);
 /* Appends the directory to s->image; guard is held. `synced` = as things are; else as after the durable directory but
  * for the logs. *end = bytes that the file must have for it. */

@@ -1,8 +1,8 @@
 /* vfs_single_publish.c: reading a single file's directory, and the moments at which a new one is written.
  *
- *     durable:   image -> free pages | sync | slot, flag 1 | sync | the same in a third slot
+ *     durable:   image, twice -> free pages | sync | slot, flag 1 | sync | the same in a third slot
  *     for the death of the process alone:
- *                image -> free pages | (sync, when zeros over old bytes are not yet) | slot
+ *                image, twice -> free pages | (sync, when zeros over old bytes are not yet) | slot
  *
  * The slot that is written is neither the newest durable one nor the newest one. Whatever instant everything stops at,
  * one of the two is whole: the newest one when the process died, one of both when power went.
@@ -150,12 +150,13 @@ static int publish_image(single *s, publication *p) {
   for (size_t i = 0; i < s->count; i++) s->nodes[i]->snapped = false;
   single_directory_put(s, p->synced, &end);
   p->change = s->change;
-  p->pages = single_space_take(&s->space, single_pages(s->image.size), single_pages(s->image.size));
+  const uint64_t pages = 2 * single_pages(s->image.size);
+  p->pages = single_space_take(&s->space, pages, pages);
   bool found = p->pages.end > 0;
   if (found) {
     uint64_t offset = p->pages.start * SINGLE_PAGE;
     p->slot = (single_slot){p->synced ? SINGLE_SLOT_SYNCED : 0, s->generation + 1, offset, s->image.size, 0, 0};
-    p->slot.end = MAX(end, offset + s->image.size);
+    p->slot.end = MAX(end, single_directory_copy(&p->slot) + s->image.size);
     p->slot.checksum = single_directory_checksum(&p->slot, s->image.data);
     p->zeros = s->unsynced_zeros;
     s->unsynced_zeros = false;
@@ -191,13 +192,14 @@ static int publish_write(single *s, bool synced) {
   TRY(single_check(s));
   TRY(publish_image(s, &p));
   STEP(vfs_write_at(s->file, p.slot.offset, s->image.data, s->image.size));
+  STEP(vfs_write_at(s->file, single_directory_copy(&p.slot), s->image.data, s->image.size));
   if (synced || p.zeros) STEP(single_sync_below(s));
   p.zeros = false;
   s->generation++; /* also when the write fails: it may be there all the same */
   STEP(publish_slot(s, &p.slot, at));
   if (synced) STEP(single_sync_below(s));
   mutex_lock(&s->guard);
-  s->size = MAX(s->size, p.slot.offset + p.slot.size);
+  s->size = MAX(s->size, single_directory_copy(&p.slot) + p.slot.size);
   publish_settled(s, at, p.pages, p.change, synced);
   if (synced) rc = publish_cut(s, SINGLE_CUT_BYTES);
   mutex_unlock(&s->guard);
@@ -270,8 +272,9 @@ static int load_bytes(single *s, uint64_t offset, uint8_t *data, size_t size) {
   return VARVE_OK;
 }
 
-/* Reads the slot's directory. OK, DONE (it does not count, and was never promised), or a failure. */
-static int load_directory(single *s, const single_slot *slot) {
+/* Reads the slot's directory. OK, DONE (it does not count, and was never promised), or a failure. *sound = both copies
+ * of it are whole. */
+static int load_directory(single *s, const single_slot *slot, bool *sound) {
   bool promised = (slot->flags & SINGLE_SLOT_SYNCED) != 0;
   int rc = VARVE_OK;
   if (slot->end > s->size) {
@@ -285,11 +288,17 @@ static int load_directory(single *s, const single_slot *slot) {
   size_t size = (size_t)slot->size;
   uint8_t *data = mem_alloc(s->base.alloc, size);
   if (data == NULL) return mem_fail(size, "the directory");
+  STEP(load_bytes(s, single_directory_copy(slot), data, size));
+  *sound = single_directory_checksum(slot, data) == slot->checksum;
   STEP(load_bytes(s, slot->offset, data, size));
   if (single_directory_checksum(slot, data) != slot->checksum) {
+    if (*sound) STEP(load_bytes(s, single_directory_copy(slot), data, size));
+    *sound = false;
+  }
+  if (single_directory_checksum(slot, data) != slot->checksum) {
     rc = promised ? status_fail(VARVE_CORRUPT,
-                                "%s is damaged at offset %llu: the checksum of its directory does not match; restore "
-                                "it from a backup",
+                                "%s is damaged at offset %llu: the checksums of both copies of its directory do not "
+                                "match; restore it from a backup",
                                 s->base.location, (unsigned long long)slot->offset)
                   : VARVE_DONE;
     goto out;
@@ -316,13 +325,13 @@ static int load_newest(single *s, const uint8_t *pages, bool *sound) {
       if (whole[i] > 0 && (at == SINGLE_SLOTS || slots[i].generation > slots[at].generation)) at = i;
     }
     if (at == SINGLE_SLOTS) break;
-    int rc = load_directory(s, &slots[at]);
+    bool both;
+    int rc = load_directory(s, &slots[at], &both);
     if (rc < 0) return rc;
     if (rc == VARVE_OK) {
       s->sound_slot = s->newest_slot = at;
-      s->sound_pages = (single_range){slots[at].offset / SINGLE_PAGE, single_pages(slots[at].offset + slots[at].size)};
-      s->newest_pages = s->sound_pages;
-      *sound = (slots[at].flags & SINGLE_SLOT_SYNCED) != 0 && whole[at] == SINGLE_SLOT_RECORDS;
+      s->sound_pages = s->newest_pages = single_directory_range(&slots[at]);
+      *sound = (slots[at].flags & SINGLE_SLOT_SYNCED) != 0 && whole[at] == SINGLE_SLOT_RECORDS && both;
       return VARVE_OK;
     }
     whole[at] = 0;
@@ -333,23 +342,31 @@ static int load_newest(single *s, const uint8_t *pages, bool *sound) {
                      s->base.location, SINGLE_PAGE);
 }
 
+/* It is the same in every file: when what it leads to is whole, a broken one is made anew. */
+static int load_header(single *s) {
+  uint8_t page[SINGLE_PAGE];
+  single_header_put(page);
+  TRY(vfs_write_at(s->file, 0, page, sizeof page));
+  return single_sync_below(s);
+}
+
 /* Everything but the header, sync, the header, sync: with a header, the rest is there. */
 static int load_create(single *s) {
-  uint8_t page[SINGLE_PAGE], directory[FILE_KINDS] = {0};
+  uint8_t directory[FILE_KINDS] = {0};
   const uint64_t offset = SINGLE_FIRST_PAGE * SINGLE_PAGE;
-  single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof directory, 0, offset + sizeof directory};
+  single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof directory, 0, 0};
+  slot.end = single_directory_copy(&slot) + sizeof directory;
   slot.checksum = single_directory_checksum(&slot, directory);
   if (s->size > 0) {
     TRY(vfs_truncate(s->file, 0));
     TRY(single_sync_below(s)); /* so that it grows from nothing: then nothing but zeros can be seen in it */
   }
   TRY(vfs_write_at(s->file, offset, directory, sizeof directory));
+  TRY(vfs_write_at(s->file, single_directory_copy(&slot), directory, sizeof directory));
   TRY(publish_slot(s, &slot, 0));
   TRY(publish_slot(s, &slot, 1));
   TRY(single_sync_below(s));
-  single_header_put(page);
-  TRY(vfs_write_at(s->file, 0, page, sizeof page));
-  return single_sync_below(s);
+  return load_header(s);
 }
 
 static int load_open(single *s) {
@@ -393,9 +410,9 @@ INTERNAL int single_load(single *s) {
     STEP(load_bytes(s, 0, pages, head));
     rc = VARVE_OK;
   }
-  if (rc != VARVE_MISSING && rc < 0) goto out;
-  bool sound = true;
-  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages, &sound));
+  bool sound = true, header = rc != VARVE_CORRUPT;
+  if (rc != VARVE_MISSING && rc != VARVE_CORRUPT && rc < 0) goto out;
+  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages, &sound)); /* a header says nothing of its own */
   s->high = MAX(s->size, single_space_top(&s->space) * SINGLE_PAGE);
   s->cut = false;
   s->change = s->names_changed = s->published = s->durable = 0;
@@ -403,6 +420,7 @@ INTERNAL int single_load(single *s) {
     STEP(publish_reserve(s));
     STEP(single_sync_below(s));
     STEP(vfs_sync_dir(s->below)); /* whoever made the file may have died before its name was durable */
+    if (!header) STEP(load_header(s));
     if (!sound) STEP(load_repeat(s));
     STEP(publish_cut(s, 1));
   }

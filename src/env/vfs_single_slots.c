@@ -46,7 +46,7 @@ static bool slots_is_cut(const uint8_t *page, const uint8_t *whole) {
 /* A creation that was cut short: no page but those that it writes, and no header, or, when all else is there, the
  * beginning of one. */
 static bool slots_unfinished(const uint8_t *pages, const uint8_t *header, uint64_t size) {
-  if (size > (SINGLE_FIRST_PAGE + 1) * SINGLE_PAGE || !slots_is_cut(pages, header)) return false;
+  if (size > (SINGLE_FIRST_PAGE + 2) * SINGLE_PAGE || !slots_is_cut(pages, header)) return false;
   if (pages[0] != 0 && size <= SINGLE_FIRST_PAGE * SINGLE_PAGE) return false;
   for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
     const uint8_t *slot = pages + (size_t)(1 + i) * SINGLE_PAGE;
@@ -114,7 +114,8 @@ static bool slots_get_record(const uint8_t *p, uint64_t seed, single_slot *slot)
   const uint64_t end_max = (SINGLE_PAGES_MAX - 1) * SINGLE_PAGE;
   return slot->flags <= SINGLE_SLOT_SYNCED && slot->generation > 0 && slot->generation <= INT64_MAX &&
          slot->offset % SINGLE_PAGE == 0 && slot->offset >= SINGLE_FIRST_PAGE * SINGLE_PAGE && slot->end <= end_max &&
-         slot->offset <= slot->end && slot->size <= slot->end - slot->offset && slot->size >= FILE_KINDS;
+         slot->offset <= slot->end && slot->size <= slot->end - slot->offset && slot->size >= FILE_KINDS &&
+         slot->size <= slot->end - single_directory_copy(slot) && single_directory_copy(slot) <= slot->end;
 }
 
 INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at) {
@@ -261,8 +262,7 @@ INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint
                     data,
                     single_pages(slot->end),
                     SINGLE_FIRST_PAGE};
-  single_range own = {slot->offset / SINGLE_PAGE, single_pages(slot->offset + slot->size)};
-  TRY(single_space_claim(a, &s->space, own)); /* nothing else is claimed yet */
+  TRY(single_space_claim(a, &s->space, single_directory_range(slot))); /* nothing else is claimed yet */
   uint64_t counts[FILE_KINDS], total = 0;
   for (unsigned k = 0; k < FILE_KINDS; k++) {
     if (!read_varint64(&d.r, &counts[k])) return slots_damaged(&d, "it is cut short");
