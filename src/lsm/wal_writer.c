@@ -34,6 +34,7 @@ struct wal_writer {
   buf scratch; /* the frame to be written, when there is no map */
   _Atomic uint64_t end;
   _Atomic uint64_t synced;
+  atomic_bool undone; /* zeros were written over a frame at the end, and are not synced yet */
 };
 
 static bool wal_can_map(const vfs *fs, uint64_t size) {
@@ -128,6 +129,7 @@ static int wal_writer_open(env *e, uint64_t file_number, uint32_t flags, wal_wri
   buf_init(&w->scratch, e->alloc);
   atomic_init(&w->end, 0);
   atomic_init(&w->synced, 0);
+  atomic_init(&w->undone, false);
   int rc = vfs_open(e->fs, FILE_WAL, file_number, flags, &w->file);
   if (rc < 0) {
     MEM_DELETE(e->alloc, w);
@@ -191,7 +193,9 @@ static int wal_cut(wal_writer *w) {
   uint64_t end = wal_end(w);
   TRY(vfs_truncate(w->file, end));
   w->allocated = w->ready = end;
-  TRY(vfs_sync(w->file));
+  int rc = vfs_sync(w->file);
+  w->in_doubt = rc < 0; /* a sync that failed is final: its bytes may be lost although the next one says OK */
+  TRY(rc);
   atomic_store_explicit(&w->synced, end, memory_order_release);
   w->uncut = false;
   return VARVE_OK;
@@ -212,12 +216,15 @@ static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t 
 
 /* A frame whose write failed may be there all the same, whole: then it must not come to life, in a log after which
  * another one says that it ended before. Zeros make it none, or a cut, for which a full disk has room, and which counts
- * once it is synced; when neither works the log ends in doubt, and nothing may follow. */
+ * once it is synced; when neither works the log ends in doubt, and nothing may follow. The zeros are due like a commit:
+ * before a later log, which says that this one ends here, is synced. */
 static void wal_undo(wal_writer *w, uint64_t offset) {
   static const uint8_t none[WAL_UNIT];
   char message[STATUS_MESSAGE_SIZE];
   status_keep_message(message);
-  if (vfs_write_at(w->file, offset, none, sizeof none) < 0) {
+  if (vfs_write_at(w->file, offset, none, sizeof none) >= 0) {
+    atomic_store_explicit(&w->undone, true, memory_order_release);
+  } else {
     if (vfs_truncate(w->file, offset) < 0 || vfs_sync(w->file) < 0) {
       w->in_doubt = true;
     } else {
@@ -269,7 +276,8 @@ INTERNAL int wal_sync(wal_writer *w) {
   uint64_t end = atomic_load_explicit(&w->end, memory_order_acquire);
   uint64_t synced = atomic_load_explicit(&w->synced, memory_order_relaxed);
   ASSERT(synced <= end);
-  if (synced == end) return VARVE_OK;
+  bool undone = atomic_exchange_explicit(&w->undone, false, memory_order_acq_rel);
+  if (synced == end && !undone) return VARVE_OK;
   TRY(vfs_sync(w->file));
   atomic_store_explicit(&w->synced, end, memory_order_release);
   return VARVE_OK;
@@ -308,7 +316,9 @@ INTERNAL uint64_t wal_end(const wal_writer *w) {
 }
 
 INTERNAL uint64_t wal_synced(const wal_writer *w) {
-  return atomic_load_explicit(&w->synced, memory_order_acquire);
+  uint64_t synced = atomic_load_explicit(&w->synced, memory_order_acquire);
+  bool undone = atomic_load_explicit(&w->undone, memory_order_acquire);
+  return undone && synced > WAL_UNIT ? synced - WAL_UNIT : synced; /* never all of it */
 }
 
 INTERNAL uint64_t wal_allocated(const wal_writer *w) {
