@@ -20,6 +20,8 @@ const shared = {
   WebAssembly: 'readonly',
   structuredClone: 'readonly',
   AbortController: 'readonly',
+  ReadableStream: 'readonly',
+  WritableStream: 'readonly',
   AbortSignal: 'readonly',
 }
 

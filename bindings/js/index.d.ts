@@ -29,6 +29,8 @@ type HostBuffer = Global extends { Buffer: { alloc(size: number): infer B } } ? 
 type HostURL = Global extends { URL: infer C } ? Instance<C> : never
 type HostResponse = Global extends { Response: infer C } ? Instance<C> : never
 type HostSignal = Global extends { AbortSignal: infer C } ? Instance<C> : never
+type HostReadable = Global extends { ReadableStream: infer C } ? Instance<C> : never
+type HostWritable = Global extends { WritableStream: infer C } ? Instance<C> : never
 type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
 
 /** How much an acknowledged write survives: 'relaxed' the death of the process, 'strict' a power cut. */
@@ -373,6 +375,12 @@ export interface Stats {
   levels: LevelStats[]
 }
 
+export interface DatabaseEvents {
+  closed: () => unknown
+  error: (error: DatabaseError) => unknown
+  warning: (warning: Error) => unknown
+}
+
 /** A database: a directory or one file (`app.varve`) in Node, or memory for ':memory:'. */
 export declare class Database<K = string, V = string> implements Disposable, AsyncDisposable {
   private constructor()
@@ -386,9 +394,12 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
     location: string | HostURL,
     options?: OpenOptions<KE, VE>,
   ): Database<Encoded<KE>, Encoded<VE>>
-  /** Makes a new database at `target` of a backup. */
+  /**
+   * Makes a new database at `target` of a backup, or of the stream that a backup was written to. What a stream gives is
+   * kept in a temporary file meanwhile.
+   */
   static restore(
-    backup: string | HostURL,
+    backup: string | HostURL | HostReadable,
     target: string | HostURL,
     options?: ProgressOptions & Pick<OpenOptions, 'wasm' | 'host'>,
   ): Promise<void>
@@ -433,9 +444,24 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   flush(): Promise<void>
   /** Reads and checks every byte; fails with ERR_DB_CORRUPT, with the report as `error.report`. */
   verify(options?: ProgressOptions): Promise<VerifyReport>
-  /** Writes a consistent copy to a directory or to one file; a second time only what is new. */
-  backup(target: string | HostURL, options?: ProgressOptions): Promise<BackupReport>
+  /**
+   * Writes a consistent copy to a directory or to one file; a second time only what is new. Or to a WritableStream of
+   * Uint8Arrays, which gets the bytes of a database in one file, as fast as it takes them, and is closed: the copy is
+   * made in a temporary file first (of TMPDIR in Node), and progress begins at 0 again for what is sent.
+   */
+  backup(target: string | HostURL | HostWritable, options?: ProgressOptions): Promise<BackupReport>
   stats(): Stats
+
+  /**
+   * 'closed': the database was closed. 'error': work in the background failed, which the next write says as well; told
+   * once for each reason. 'warning': a program left something open until it was collected; when nobody listens it is a
+   * warning of the process (or of the console). Listeners run soon after, in a microtask.
+   */
+  on<E extends keyof DatabaseEvents>(event: E, listener: DatabaseEvents[E]): this
+  /** on() for the next time alone. */
+  once<E extends keyof DatabaseEvents>(event: E, listener: DatabaseEvents[E]): this
+  /** Ends what on() or once() began, one at a time. */
+  off<E extends keyof DatabaseEvents>(event: E, listener: DatabaseEvents[E]): this
 
   /** Commits what is waiting, closes iterators and snapshots, and gives the lock back. Closing twice is allowed. */
   close(): Promise<void>

@@ -9,17 +9,18 @@ const WORK_AFTER = 64 << 10 // of commits
 export class Background {
   #engine
   #intervalMs
+  #failed
   #pending = 0
   #scheduled = false
   /** @type {unknown} */
   #timer = null
   #closed = false
-  /** The last failure of background work.
-   * @type {unknown} */
-  failure = null
+  #lastFailure = ''
 
-  /** @param {import('./engine.js').Engine} engine @param {number} intervalMs of relaxed syncs */
-  constructor(engine, intervalMs) {
+  /** @param {import('./engine.js').Engine} engine @param {number} intervalMs of relaxed syncs
+   * @param {(error: unknown) => void} failed told of a failure once, however often it comes again */
+  constructor(engine, intervalMs, failed) {
+    this.#failed = failed
     this.#engine = engine
     this.#intervalMs = intervalMs
   }
@@ -43,7 +44,9 @@ export class Background {
     try {
       run()
     } catch (error) {
-      this.failure = error
+      const text = String(error)
+      if (text !== this.#lastFailure) this.#failed(error)
+      this.#lastFailure = text
     }
   }
 

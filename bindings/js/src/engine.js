@@ -30,6 +30,10 @@ export class Engine {
     return this.#module.used
   }
 
+  get host() {
+    return this.#module.bridge.host
+  }
+
   // ---- Open, close, care
 
   /**

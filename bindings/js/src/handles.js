@@ -1,25 +1,31 @@
 // handles.js: what a database has open: iterators and snapshots. close() closes them, and one that a program forgot
-// is closed when its object is collected.
+// is closed when its object is collected. The first of each kind that was forgotten is told of.
 
 /** @typedef {'iterator' | 'snapshot'} HandleKind */
+/** @typedef {{ kind: HandleKind, handle: number, call: string }} Open */
 
 export class Handles {
   #engine
-  /** @type {Map<number, { kind: HandleKind, handle: number }>} */
+  #warn
+  /** Calls whose forgotten handles were told of. @type {Set<string>} */
+  #told = new Set()
+  /** @type {Map<number, Open>} */
   #open = new Map()
   #next = 1
-  #forgotten = new FinalizationRegistry((/** @type {number} */ ticket) => this.close(ticket))
+  #forgotten = new FinalizationRegistry((/** @type {number} */ ticket) => this.#forgot(ticket))
 
-  /** @param {import('./engine.js').Engine} engine */
-  constructor(engine) {
+  /** @param {import('./engine.js').Engine} engine @param {(message: string) => void} warn */
+  constructor(engine, warn) {
     this.#engine = engine
+    this.#warn = warn
   }
 
   /** @param {object} object whose collection closes the handle @param {number} handle @param {HandleKind} kind
+   * @param {string} call that opened it, for messages
    * @returns {number} a ticket */
-  add(object, handle, kind) {
+  add(object, handle, kind, call) {
     const ticket = this.#next++
-    this.#open.set(ticket, { kind, handle })
+    this.#open.set(ticket, { kind, handle, call })
     this.#forgotten.register(object, ticket, object)
     return ticket
   }
@@ -41,6 +47,20 @@ export class Handles {
     } catch {
       // The engine has stopped, and its memory with it.
     }
+  }
+
+  /** @param {number} ticket of an object that was collected */
+  #forgot(ticket) {
+    const found = this.#open.get(ticket)
+    if (found === undefined) return
+    this.close(ticket)
+    if (this.#told.has(found.call)) return
+    this.#told.add(found.call)
+    const fix = found.kind === 'snapshot' ? 'call close()' : 'walk it to its end, or call return()'
+    this.#warn(
+      `${/^[aeio]/.test(found.kind) ? 'an' : 'a'} ${found.kind} that ${found.call} opened was never closed, and kept ` +
+        `what it reads on disk and in memory until it was collected: ${fix}, or open it with 'using'`,
+    )
   }
 
   closeAll() {

@@ -58,7 +58,7 @@ class Pages {
       return
     }
     this.#handle = engine.openIterator(context.keyspace, snapshot, span)
-    this.#ticket = handles.add(this, this.#handle, 'iterator')
+    this.#ticket = handles.add(this, this.#handle, 'iterator', `${kind}()`)
   }
 
   /** Fetches the next page; false when there are no more rows. */

@@ -62,5 +62,6 @@ export const nodePlatform = {
   whenIdle: (run) => void setImmediate(run).unref(),
   timer: (run, ms) => setTimeout(run, ms).unref(),
   clearTimer: (timer) => clearTimeout(timer),
+  warn: (warning) => process.emitWarning(warning),
   pause: () => new Promise((resolve) => setImmediate(resolve)),
 }

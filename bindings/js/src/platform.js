@@ -12,6 +12,7 @@
  * @property {(run: () => void) => void} whenIdle runs `run` soon; never keeps the process alive
  * @property {(run: () => void, ms: number) => unknown} timer as setTimeout; never keeps the process alive
  * @property {(timer: any) => void} clearTimer
+ * @property {(warning: Error) => void} warn
  * @property {() => Promise<void>} pause lets timers and I/O run
  */
 

@@ -18,7 +18,7 @@ export class Snapshot {
     this.#owner = owner
     this.#handle = handle
     this.#sequence = sequence
-    this.#ticket = owner.add(this, handle, 'snapshot')
+    this.#ticket = owner.add(this, handle, 'snapshot', 'snapshot()')
   }
 
   /** The number of the last commit that it sees. */

@@ -47,5 +47,6 @@ export const webPlatform = {
   whenIdle: soon,
   timer: (run, ms) => setTimeout(run, ms),
   clearTimer: (timer) => clearTimeout(timer),
+  warn: (warning) => console.warn(`${warning.name}: ${warning.message}`),
   pause: () => new Promise((resolve) => soon(() => resolve(undefined))),
 }

@@ -67,6 +67,7 @@ export class HostError extends Error {
  * @property {string} name
  * @property {(path: string, flags: number) => HostPlace} open MISSING, NOT_DATABASE
  * @property {(path: string, other: string) => boolean} [same] whether both are the same place, which exists
+ * @property {() => string} [temporary] a path where nothing is, for a database in one file that is removed again
  * @property {() => number} nowUs microseconds since some moment
  * @property {(bytes: Uint8Array) => void} random fills with unpredictable bytes
  * @property {() => number} memory the machine's memory in bytes, 0 = unknown

@@ -82,10 +82,12 @@ class MemoryPlace {
   single
   #path
   #directory
+  #gone
   #mine = false
 
-  /** @param {string} path @param {MemoryDirectory} directory */
-  constructor(path, directory) {
+  /** @param {string} path @param {MemoryDirectory} directory @param {() => void} gone told when its one file is removed */
+  constructor(path, directory, gone) {
+    this.#gone = gone
     this.single = path.endsWith(SINGLE_ENDING)
     this.#path = path
     this.#directory = directory
@@ -108,6 +110,7 @@ class MemoryPlace {
   remove(kind, number) {
     const name = fileName(kind, number)
     if (!this.#directory.files.delete(name)) throw new HostError('MISSING', `${this.#path}/${name} does not exist`)
+    if (this.single) this.#gone()
   }
 
   syncDir() {}
@@ -145,6 +148,7 @@ export class MemoryHost {
   name = 'memory'
   /** @type {Map<string, MemoryDirectory>} */
   #directories = new Map()
+  #temporaries = 0
 
   /** @param {string} path @param {number} flags */
   open(path, flags) {
@@ -154,12 +158,16 @@ export class MemoryHost {
       directory = new MemoryDirectory()
       this.#directories.set(path, directory)
     }
-    return new MemoryPlace(path, directory)
+    return new MemoryPlace(path, directory, () => this.#directories.delete(path))
   }
 
   /** @param {string} path @param {string} other */
   same(path, other) {
     return path === other
+  }
+
+  temporary() {
+    return `temporary ${++this.#temporaries}${SINGLE_ENDING}`
   }
 
   nowUs() {

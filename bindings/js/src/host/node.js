@@ -3,10 +3,10 @@
 
 import fs from 'node:fs'
 import os from 'node:os'
-import { randomFillSync } from 'node:crypto'
+import { randomFillSync, randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { FILE_SINGLE, HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_READ_ONLY } from './host.js'
-import { fileName, isOurs, parseFileName } from './host.js'
+import { SINGLE_ENDING, fileName, isOurs, parseFileName } from './host.js'
 import { systemError } from './node_errors.js'
 import { NodeLock } from './node_lock.js'
 import { findFile, identityOf, isOneFile, statOf } from './node_path.js'
@@ -344,6 +344,10 @@ export class NodeHost {
     } catch {
       return false // one of them is not there, as a target mostly is not
     }
+  }
+
+  temporary() {
+    return join(os.tmpdir(), `varve-${randomUUID()}${SINGLE_ENDING}`)
   }
 
   nowUs() {

@@ -3,7 +3,7 @@
 // link to a file is followed once, here, so that the lock lies beside the file and not beside a link.
 
 import fs from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { HostError, PLACE_CREATE, PLACE_READ_ONLY, SINGLE_ENDING } from './host.js'
 import { systemError } from './node_errors.js'
 
@@ -27,15 +27,28 @@ export function isOneFile(path) {
   throw new HostError('NOT_DATABASE', message)
 }
 
-/** The path without links in its last component. @param {string} path */
+/** A full path without links in its directory. The system follows them, as it does natively: by its text alone
+ * "link/../app.varve" would be another file. @param {string} path */
+function fullPath(path) {
+  if (process.platform === 'win32') return resolve(path)
+  try {
+    return join(fs.realpathSync.native(dirname(path)), basename(path))
+  } catch {
+    return resolve(path) // there is no such directory: opening it says so
+  }
+}
+
+/** The full path without links. @param {string} path */
 function followLinks(path) {
-  let at = path
+  let at = fullPath(path)
   for (let links = 0; links <= LINKS_MAX; links++) {
+    let target
     try {
-      at = resolve(dirname(at), fs.readlinkSync(at))
+      target = fs.readlinkSync(at)
     } catch {
       return at // no link, or nothing there: opening it says what is wrong
     }
+    at = fullPath(isAbsolute(target) ? target : `${dirname(at)}/${target}`)
   }
   throw new HostError('IO', `${path}: cannot open it: more than ${LINKS_MAX} symbolic links`)
 }
@@ -53,7 +66,7 @@ export function identityOf(path) {
 /** Where the file of a database in one file is, or is to be made: a full path, so that a later chdir moves nothing.
  * @param {string} path @param {number} flags */
 export function findFile(path, flags) {
-  const file = followLinks(resolve(path))
+  const file = followLinks(path)
   const create = (flags & PLACE_CREATE) !== 0 && (flags & PLACE_READ_ONLY) === 0
   if (statOf(file) !== undefined) return file
   const above = statOf(dirname(file))
