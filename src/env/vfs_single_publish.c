@@ -325,7 +325,7 @@ static int load_newest(single *s, const uint8_t *pages, bool *sound) {
       if (whole[i] > 0 && (at == SINGLE_SLOTS || slots[i].generation > slots[at].generation)) at = i;
     }
     if (at == SINGLE_SLOTS) break;
-    bool both;
+    bool both = false;
     int rc = load_directory(s, &slots[at], &both);
     if (rc < 0) return rc;
     if (rc == VARVE_OK) {
