@@ -18,6 +18,7 @@ const BLOB = 0x50
 const ARRAY = 0x60
 const ESCAPE = 0xff
 const DEPTH_MAX = 32
+const SHORT = 32
 const KEEP = 4096 // of the room below, between tuples
 const WIDE = 2 ** 53 // from here on a double may stand for several integers, and a correction follows
 const CORRECTION = 0x8000
@@ -28,6 +29,7 @@ const utf8 = new TextEncoder()
 const fromUtf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 
 const eight = new DataView(new ArrayBuffer(8))
+const eightBytes = new Uint8Array(eight.buffer)
 
 /** Where a tuple is made, before it is copied to its size. */
 let room = new Uint8Array(KEEP)
@@ -146,13 +148,11 @@ export function encodeTuple(tuple) {
 /** A walk over the bytes of a tuple. */
 class TupleReader {
   #bytes
-  #view
   #at = 0
 
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
   get done() {
@@ -174,11 +174,10 @@ class TupleReader {
 
   #double() {
     const at = this.#take(8)
-    const high = this.#view.getUint32(at)
-    const low = this.#view.getUint32(at + 4)
-    const negative = high >>> 31 === 0
-    eight.setUint32(0, (negative ? ~high : high ^ 0x80000000) >>> 0)
-    eight.setUint32(4, (negative ? ~low : low) >>> 0)
+    const bytes = this.#bytes
+    const turned = /** @type {number} */ (bytes[at]) < 128 ? 0xff : 0
+    eightBytes[0] = /** @type {number} */ (bytes[at]) ^ (turned | 0x80)
+    for (let i = 1; i < 8; i++) eightBytes[i] = /** @type {number} */ (bytes[at + i]) ^ turned
     return eight.getFloat64(0)
   }
 
@@ -186,10 +185,28 @@ class TupleReader {
   #number() {
     const double = this.#double()
     if (Math.abs(double) < WIDE) return double
-    const more = this.#view.getUint16(this.#take(2)) - CORRECTION
+    const at = this.#take(2)
+    const more =
+      256 * /** @type {number} */ (this.#bytes[at]) + /** @type {number} */ (this.#bytes[at + 1]) - CORRECTION
     if (!Number.isFinite(double)) return double
     const whole = BigInt(double) + BigInt(more)
     return whole < LEAST || whole > GREATEST ? double : whole
+  }
+
+  /** Short plain text is read faster by hand. */
+  #text() {
+    const bytes = this.#bytes
+    let text = ''
+    for (let at = this.#at; at < this.#at + SHORT; at++) {
+      const byte = /** @type {number} */ (bytes[at])
+      if (byte > 0 && byte < 128) text += String.fromCharCode(byte)
+      else if (byte !== 0 || bytes[at + 1] === ESCAPE) break
+      else {
+        this.#at = at + 1
+        return text
+      }
+    }
+    return fromUtf8.decode(this.#escaped())
   }
 
   #escaped() {
@@ -210,7 +227,7 @@ class TupleReader {
   /** @param {number} [depth] @returns {any} */
   element(depth = 0) {
     const tag = this.#bytes[this.#take(1)]
-    if (tag === TEXT) return fromUtf8.decode(this.#escaped())
+    if (tag === TEXT) return this.#text()
     if (tag === NUMBER) return this.#number()
     if (tag === NULL) return null
     if (tag === FALSE || tag === TRUE) return tag === TRUE
