@@ -9,7 +9,7 @@ import { FILE_SINGLE, HostError, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE, PLACE_RE
 import { SINGLE_ENDING, fileName, isOurs, parseFileName } from './host.js'
 import { systemError } from './node_errors.js'
 import { NodeLock } from './node_lock.js'
-import { findFile, identityOf, isOneFile, statOf } from './node_path.js'
+import { findFile, fullPath, identityOf, isOneFile, statOf } from './node_path.js'
 
 /** @import { Host, HostFile, HostPlace } from './host.js' */
 
@@ -136,19 +136,24 @@ class NodeFile {
 /** @implements {HostPlace} */
 class NodePlace {
   foreign
+  #shown
   #path
   #readOnly
   #fd
+  #syncParent
   /** @type {NodeLock | null} */
   #lock = null
 
-  /** @param {string} path @param {boolean} readOnly @param {boolean} foreign
-   * @param {number} fd of the directory; -1 where that cannot be */
-  constructor(path, readOnly, foreign, fd) {
-    this.foreign = foreign
+  /** @param {string} shown the path for messages @param {string} path the full path, so that a later chdir does not
+   * move the database into another one's directory @param {boolean} readOnly */
+  constructor(shown, path, readOnly) {
+    const begun = holdsSuper(path)
+    this.foreign = !begun && holdsForeign(path)
+    this.#shown = shown
     this.#path = path
     this.#readOnly = readOnly
-    this.#fd = fd
+    this.#fd = openDirectory(path) // -1 where that cannot be
+    this.#syncParent = !begun // its own name may not be durable yet, whoever made it
   }
 
   /** @param {number} kind @param {number} number */
@@ -184,6 +189,8 @@ class NodePlace {
     } catch (error) {
       throw systemError(error, `cannot sync the directory ${this.#path}`)
     }
+    if (this.#syncParent) syncNames(`${this.#path}/..`) // where the directory is, also behind a link
+    this.#syncParent = false
   }
 
   list() {
@@ -201,7 +208,7 @@ class NodePlace {
 
   /** @param {number} waitMs */
   lock(waitMs) {
-    this.#lock = takeLock(new NodeLock(this.#path), waitMs, this.#readOnly)
+    this.#lock = takeLock(new NodeLock(this.#shown, join(this.#path, 'LOCK')), waitMs, this.#readOnly)
   }
 
   unlock() {
@@ -334,7 +341,7 @@ export class NodeHost {
       throw new HostError('MISSING', `there is no database at ${path}: the directory does not exist`)
     if (!stat.isDirectory())
       throw new HostError('NOT_DATABASE', `${path} is not a directory; a database is a directory or one file`)
-    return new NodePlace(path, readOnly, holdsForeign(path), openDirectory(path))
+    return new NodePlace(path, fullPath(path), readOnly)
   }
 
   /** @param {string} path @param {string} other */
@@ -377,13 +384,38 @@ function makeDirectory(path) {
   }
 }
 
+/** @param {string} path */
+function holdsSuper(path) {
+  try {
+    return fs.lstatSync(join(path, 'SUPER'), { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    throw systemError(error, `cannot list ${path}`)
+  }
+}
+
 /** Beside a SUPER nobody asks: the directory is a database's, and may be a large one. @param {string} path */
 function holdsForeign(path) {
   try {
-    if (fs.lstatSync(join(path, 'SUPER'), { throwIfNoEntry: false }) !== undefined) return false
     return fs.readdirSync(path).some((name) => !isOurs(name))
   } catch (error) {
     throw systemError(error, `cannot list ${path}`)
+  }
+}
+
+/** A directory that we may not open is nobody's failure: it may not be ours. @param {string} path */
+function syncNames(path) {
+  let fd
+  try {
+    fd = fs.openSync(path, 'r')
+  } catch {
+    return
+  }
+  try {
+    fs.fsyncSync(fd)
+  } catch (error) {
+    throw systemError(error, `cannot sync the directory ${path}`)
+  } finally {
+    fs.closeSync(fd)
   }
 }
 

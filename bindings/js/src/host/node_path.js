@@ -29,7 +29,7 @@ export function isOneFile(path) {
 
 /** A full path without links in its directory. The system follows them, as it does natively: by its text alone
  * "link/../app.varve" would be another file. @param {string} path */
-function fullPath(path) {
+export function fullPath(path) {
   if (process.platform === 'win32') return resolve(path)
   try {
     return join(fs.realpathSync.native(dirname(path)), basename(path))
