@@ -163,14 +163,20 @@ INTERNAL int lsm_sync_logs(lsm *l) {
 }
 
 INTERNAL int lsm_sync_header(lsm *l, uint64_t log) {
+  old_log found = {.synced = true};
   mutex_lock(&l->sync_lock); /* the log is not closed meanwhile */
   mutex_lock(&l->state_lock);
-  wal_writer *wal = wal_log_number(l->wal) == log ? l->wal : NULL;
+  if (wal_log_number(l->wal) == log) found.wal = l->wal;
   for (uint32_t i = 0; i < l->log_count; i++) {
-    if (l->logs[i].log == log) wal = l->logs[i].wal;
+    if (l->logs[i].log == log) found = l->logs[i];
   }
   mutex_unlock(&l->state_lock);
-  int rc = wal == NULL ? VARVE_OK : wal_sync_header(wal);
+  int rc = VARVE_OK;
+  if (found.wal != NULL) {
+    rc = wal_sync_header(found.wal);
+  } else if (!found.synced) {
+    rc = write_sync_log(l, &found); /* one that recovery found: whoever wrote it may have died before any sync */
+  }
   mutex_unlock(&l->sync_lock);
   return rc < 0 ? lsm_fail(l, rc) : rc;
 }
