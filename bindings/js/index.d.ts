@@ -29,9 +29,26 @@ type HostBuffer = Global extends { Buffer: { alloc(size: number): infer B } } ? 
 type HostURL = Global extends { URL: infer C } ? Instance<C> : never
 type HostResponse = Global extends { Response: infer C } ? Instance<C> : never
 type HostSignal = Global extends { AbortSignal: infer C } ? Instance<C> : never
-type HostReadable = Global extends { ReadableStream: infer C } ? Instance<C> : never
-type HostWritable = Global extends { WritableStream: infer C } ? Instance<C> : never
 type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
+
+/** What a backup is read from: a ReadableStream of Uint8Arrays, of whichever library declares it. */
+export interface ReadableBytes {
+  getReader(): {
+    read(): Promise<{ done: boolean; value?: any }>
+    cancel(reason?: any): Promise<void>
+    releaseLock(): void
+  }
+}
+/** What a backup is written to: a WritableStream that takes Uint8Arrays. */
+export interface WritableBytes {
+  getWriter(): {
+    readonly ready: Promise<any>
+    write(chunk: any): Promise<void>
+    close(): Promise<void>
+    abort(reason?: any): Promise<void>
+    releaseLock(): void
+  }
+}
 
 /** How much an acknowledged write survives: 'relaxed' the death of the process, 'strict' a power cut. */
 export type Durability = 'relaxed' | 'strict'
@@ -399,7 +416,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
    * kept in a temporary file meanwhile.
    */
   static restore(
-    backup: string | HostURL | HostReadable,
+    backup: string | HostURL | ReadableBytes,
     target: string | HostURL,
     options?: ProgressOptions & Pick<OpenOptions, 'wasm' | 'host'>,
   ): Promise<void>
@@ -449,7 +466,7 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
    * Uint8Arrays, which gets the bytes of a database in one file, as fast as it takes them, and is closed: the copy is
    * made in a temporary file first (of TMPDIR in Node), and progress begins at 0 again for what is sent.
    */
-  backup(target: string | HostURL | HostWritable, options?: ProgressOptions): Promise<BackupReport>
+  backup(target: string | HostURL | WritableBytes, options?: ProgressOptions): Promise<BackupReport>
   stats(): Stats
 
   /**

@@ -36,6 +36,11 @@ export async function sample(): Promise<void> {
   await scores.put('chess', 1)
   // @ts-expect-error of what has an order
   await scores.put([{ a: 1 }], 1)
+  await db.backup(new WritableStream<Uint8Array>())
+  await Database.restore(new Blob([]).stream(), './restored')
+  db.on('closed', () => {}).once('error', (error) => console.log(error.code))
+  // @ts-expect-error there is no such event
+  db.on('close', () => {})
   const range: Range = { gt: 'a', lte: 'b' }
   const n: number = await db.count(range)
   const many: (string | undefined)[] = await db.getMany(['a', 'b'])
