@@ -77,6 +77,8 @@ static void sim_plan_faults(sim_plan *p, rng *r) {
     f->and_later = rng_percent(r, 15);
     f->nth = f->kind == SIM_FAULT_full ? rng_below(r, SIM_ONE_OF(r, 64, 2000, 24000)) : 1 + rng_below(r, 5);
   }
+  /* A block of a mapped table is checked once in a process: what is written over it afterwards is seen as it is. */
+  if (lies && lie == SIM_FAULT_misdirect) p->options.no_mmap = true;
 }
 
 void sim_plan_make(sim_plan *p, uint64_t seed, bool single) {
