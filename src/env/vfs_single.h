@@ -150,6 +150,8 @@ INTERNAL uint64_t single_space_top(const single_space *s);
 
 /* ---- vfs_single_slots.c ---- */
 
+/* What a creation writes into slots 0 and 1: a directory without files, on pages 4 and 5. */
+INTERNAL single_slot single_first_slot(void);
 INTERNAL void single_header_put(uint8_t page[SINGLE_PAGE]);
 /* What the first pages say: OK, MISSING (no message: nothing yet), NOT_DATABASE, NEWER_FORMAT, CORRUPT. `size` is that
  * of the whole file; `pages` holds its first 5 pages, zeros where there is less. */

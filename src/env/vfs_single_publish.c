@@ -353,15 +353,12 @@ static int load_header(single *s) {
 /* Everything but the header, sync, the header, sync: with a header, the rest is there. */
 static int load_create(single *s) {
   uint8_t directory[FILE_KINDS] = {0};
-  const uint64_t offset = SINGLE_FIRST_PAGE * SINGLE_PAGE;
-  single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof directory, 0, 0};
-  slot.end = single_directory_copy(&slot) + sizeof directory;
-  slot.checksum = single_directory_checksum(&slot, directory);
+  single_slot slot = single_first_slot();
   if (s->size > 0) {
     TRY(vfs_truncate(s->file, 0));
     TRY(single_sync_below(s)); /* so that it grows from nothing: then nothing but zeros can be seen in it */
   }
-  TRY(vfs_write_at(s->file, offset, directory, sizeof directory));
+  TRY(vfs_write_at(s->file, slot.offset, directory, sizeof directory));
   TRY(vfs_write_at(s->file, single_directory_copy(&slot), directory, sizeof directory));
   TRY(publish_slot(s, &slot, 0));
   TRY(publish_slot(s, &slot, 1));

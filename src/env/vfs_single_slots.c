@@ -43,18 +43,30 @@ static bool slots_is_cut(const uint8_t *page, const uint8_t *whole) {
   return slots_all_zero(page + same, SINGLE_PAGE - same);
 }
 
+INTERNAL single_slot single_first_slot(void) {
+  static const uint8_t none[FILE_KINDS];
+  const uint64_t offset = SINGLE_FIRST_PAGE * SINGLE_PAGE;
+  single_slot slot = {SINGLE_SLOT_SYNCED, 1, offset, sizeof none, 0, 0};
+  slot.end = single_directory_copy(&slot) + sizeof none;
+  slot.checksum = single_directory_checksum(&slot, none);
+  return slot;
+}
+
 /* A creation that was cut short: no page but those that it writes, and no header, or, when all else is there, the
  * beginning of one. */
 static bool slots_unfinished(const uint8_t *pages, const uint8_t *header, uint64_t size) {
   if (size > (SINGLE_FIRST_PAGE + 2) * SINGLE_PAGE || !slots_is_cut(pages, header)) return false;
   if (pages[0] != 0 && size <= SINGLE_FIRST_PAGE * SINGLE_PAGE) return false;
-  for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
-    const uint8_t *slot = pages + (size_t)(1 + i) * SINGLE_PAGE;
-    size_t begun = 0; /* the slot's first write may have been cut short, too */
-    while (begun < 8 && slot[begun] == (uint8_t)SLOT_MAGIC[begun]) begun++;
-    if (!slots_all_zero(slot + begun, 8 - begun)) return false;
+  uint8_t whole[SINGLE_PAGE]; /* of a slot any part may have arrived, and nothing else: the file may be somebody's */
+  single_slot slot = single_first_slot();
+  for (unsigned i = 0; i < 2; i++) {
+    const uint8_t *page = pages + (size_t)(1 + i) * SINGLE_PAGE;
+    single_slot_put(whole, &slot, i);
+    for (size_t k = 0; k < SINGLE_PAGE; k++) {
+      if (page[k] != 0 && page[k] != whole[k]) return false;
+    }
   }
-  return true;
+  return slots_all_zero(pages + (size_t)3 * SINGLE_PAGE, (size_t)2 * SINGLE_PAGE); /* and a directory of zeros */
 }
 
 INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t size) {
