@@ -1,7 +1,7 @@
 /* foreign_zeros_test.c: a small file of somebody else that begins with a page of zeros.
  *
- * What was wrong: with zeros at four places it counted as a creation that was cut short, and open made a database of it:
- * what had been in it was gone.
+ * What was wrong: with zeros at four places it counted as a creation that was cut short, and open made a database of
+ * it: what had been in it was gone.
  */
 #include "unit/api/engine_bed.h"
 

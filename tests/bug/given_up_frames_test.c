@@ -1,5 +1,5 @@
-/* given_up_frames_test.c: power goes while the end of a long log is not synced; one sector does not arrive, those behind
- * it do. The open gives the end up, and the next commit, a strict one, goes to another log. Then the database is
+/* given_up_frames_test.c: power goes while the end of a long log is not synced; one sector does not arrive, those
+ * behind it do. The open gives the end up, and the next commit, a strict one, goes to another log. Then the database is
  * repaired, though nothing is wrong with it.
  *
  * What was wrong: the repair took the frames behind the gap for saved ones. Their sequences had been given again, so an
