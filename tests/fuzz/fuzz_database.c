@@ -141,9 +141,8 @@ static int database_open(allocator *alloc, vfs *fs, uint8_t flags, varve_db **db
 }
 
 /* `fs` is released. */
-static void database_use(vfs *fs, size_t size, uint8_t flags) {
+static void database_use(allocator *alloc, vfs *fs, uint8_t flags) {
   static database_content before, after;
-  allocator *alloc = fuzz_memory_begin(64 * size + (4 << 20));
   varve_db *db;
   const vfs_ops *own = fs->ops;
   database_ops = *own;
@@ -196,7 +195,7 @@ static void database_run(const uint8_t *data, size_t size) {
     fuzz_put(fs, f->kind, f->number, f->data, f->size);
   }
   fuzz_files_free(&files);
-  database_use(fs, size, flags);
+  database_use(fuzz_memory_begin(64 * size + (4 << 20)), fs, flags);
 }
 
 /* SUPER's zeros are left out of an input's size: they come back as zeros only when they are there. */
@@ -215,15 +214,34 @@ const fuzz_target fuzz_database = {"database", 24 << 10, database_run, database_
 
 /* ---- one file ---- */
 
-enum { SINGLE_PAGE_BYTES = 4096, SINGLE_SLOT_COUNT = 3 };
+enum { SINGLE_PAGE_BYTES = 4096, SINGLE_SLOT_COUNT = 3, SINGLE_RECORD_BYTES = 512 };
 
+/* Every record of a slot becomes what its first one says, with the checksum of the directory that it names. */
 static void single_seal(uint8_t *p, size_t size) {
   for (size_t slot = 1; slot <= SINGLE_SLOT_COUNT && (slot + 1) * SINGLE_PAGE_BYTES <= size; slot++) {
-    uint8_t *s = p + slot * SINGLE_PAGE_BYTES;
-    uint64_t offset = get_u64(s + 24), bytes = get_u64(s + 32);
-    if (offset <= size && bytes <= size - offset)
-      put_u64(s + 40, xxh64(p + offset, (size_t)bytes, get_u64(s + 16) ^ offset));
-    put_u64(s + SINGLE_PAGE_BYTES - 8, xxh64(s, SINGLE_PAGE_BYTES - 8, slot * SINGLE_PAGE_BYTES));
+    uint8_t *first = p + slot * SINGLE_PAGE_BYTES;
+    uint64_t offset = get_u64(first + 24), bytes = get_u64(first + 32);
+    if (offset <= size && bytes <= size - offset) {
+      put_u64(first + 40, xxh64(p + offset, (size_t)bytes, get_u64(first + 16) ^ offset));
+    }
+    for (size_t at = 0; at < SINGLE_PAGE_BYTES; at += SINGLE_RECORD_BYTES) {
+      uint8_t *record = first + at;
+      if (at > 0) memcpy(record, first, SINGLE_RECORD_BYTES);
+      put_u64(record + SINGLE_RECORD_BYTES - 8, xxh64(record, SINGLE_RECORD_BYTES - 8, slot * SINGLE_PAGE_BYTES + at));
+    }
+  }
+}
+
+/* Changes of what is small and decides: the directory that counts, the slots. Each: where u8 | offset u8 | value u8. */
+static void single_patch(uint8_t *p, size_t size, slice patches) {
+  const uint8_t *change = patches.data;
+  for (size_t i = 0; i + 3 <= patches.size; i += 3) {
+    const uint8_t *slot = p + (1 + change[i] % SINGLE_SLOT_COUNT) * (size_t)SINGLE_PAGE_BYTES;
+    bool head = change[i] >= 192;
+    if (size < (1 + SINGLE_SLOT_COUNT) * (size_t)SINGLE_PAGE_BYTES) return;
+    uint64_t at = head ? (uint64_t)(slot - p) + change[i + 1] % 56 : get_u64(slot + 24);
+    if (!head) at += at < size ? change[i + 1] % 64 : 0;
+    if (at < size) p[at] = change[i + 2];
   }
 }
 
@@ -246,21 +264,28 @@ static void single_run(const uint8_t *data, size_t size) {
   static uint8_t file[ROOM];
   fuzz_input in = {data, size};
   uint8_t flags = fuzz_u8(&in);
+  slice patches = fuzz_take(&in, 3 * (size_t)(fuzz_u8(&in) % 8));
   memset(file, 0, sizeof file);
   size_t used = single_unpack(&in, file, sizeof file);
+  single_patch(file, used, patches);
   if ((flags & FUZZ_SEAL) != 0) single_seal(file, used);
   vfs *below, *fs;
   FUZZ_CHECK(vfs_mem_open(database_disk(), &below) >= 0);
   fuzz_put(below, FILE_SINGLE, 0, file, used);
-  if (vfs_single_open(database_disk(), below, (flags & 2) != 0 ? VFS_PLACE_READ_ONLY : 0, &fs) < 0) return;
-  database_use(fs, used, flags);
+  allocator *alloc = fuzz_memory_begin(64 * used + (4 << 20));
+  FUZZ_CHECK(vfs_single_open(alloc, below, (flags & 2) != 0 ? VFS_PLACE_READ_ONLY : 0, &fs) >= 0);
+  database_use(alloc, fs, flags);
 }
 
-static void single_emit(const uint8_t *file, size_t size, uint8_t flags, fuzz_emit emit, void *context) {
-  uint8_t *out = malloc(size * 2 + 16);
+/* With `patches` changes that change nothing yet, for mutations to begin with. */
+static void single_emit(const uint8_t *file, size_t size, uint8_t flags, size_t patches, fuzz_emit emit,
+                        void *context) {
+  uint8_t *out = malloc(size * 2 + 64);
   FUZZ_CHECK(out != NULL);
-  size_t n = 1, at = 0;
+  size_t n = 2, at = 0;
   out[0] = flags;
+  out[1] = (uint8_t)patches;
+  for (; n < 2 + 3 * patches; n += 3) out[n] = 0, out[n + 1] = 0, out[n + 2] = 1; /* there is one SUPER */
   while (at < size) {
     size_t zeros = 0, bytes = 0, run = 0;
     while (at + zeros < size && zeros < 0xffff && file[at + zeros] == 0) zeros++;
@@ -301,8 +326,9 @@ static void single_seeds(fuzz_emit emit, void *context) {
     uint8_t *file = malloc((size_t)size);
     FUZZ_CHECK(file != NULL && vfs_read_exact(one, 0, file, (size_t)size) >= 0);
     FUZZ_CHECK(vfs_close(one) >= 0 && vfs_close_fs(below) >= 0);
-    single_emit(file, (size_t)size, FUZZ_SEAL, emit, context);
-    single_emit(file, (size_t)size, (uint8_t)(2u * (which % 4)), emit, context);
+    single_emit(file, (size_t)size, FUZZ_SEAL, 0, emit, context);
+    single_emit(file, (size_t)size, FUZZ_SEAL, 3, emit, context);
+    single_emit(file, (size_t)size, (uint8_t)(2u * (which % 4)), 0, emit, context);
     free(file);
     fuzz_files_free(&files);
   }
