@@ -98,7 +98,9 @@ function includeProblem(path, target, paths) {
   }
   if (!LAYERS.includes(layer)) {
     if (own !== undefined) return `includes "${target}". Write it as "<layer>/<file>.h"`
-    const known = paths.has(beside) || paths.has(`tests/${target}`)
+    const known = [beside, `tests/${target}`, `tests/crash/${target}`, `src/${target}`].some((other) =>
+      paths.has(other),
+    )
     return known || !path.startsWith('tests/') ? null : `includes "${target}", which does not exist`
   }
   if (!paths.has(`src/${target}`)) return `includes "${target}", which does not exist`

@@ -1,7 +1,8 @@
 // soak.mjs: npm run soak -- [--minutes 10] [--seed n]: a program that runs for long: random operations, iterators and
 // snapshots that are abandoned, workers that are started and ended, backups, databases that are closed and opened
 // again. Memory must stay flat: over the second half, a line through the samples of the resident set, each the least
-// of its interval, may rise by no more than 8 MiB, or 5 % where that is more. At the end no descriptor, iterator or snapshot may be left.
+// of its interval, may rise by no more than 8 MiB, or 5 % where that is more. At the end no descriptor, iterator or
+// snapshot may be left.
 
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { Readable } from 'node:stream'

@@ -159,8 +159,8 @@ INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t
 INTERNAL void single_slot_put(uint8_t page[SINGLE_PAGE], const single_slot *slot, unsigned at);
 /* The newest record of a slot; how many of its records are that one, 0 = none is whole. */
 INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *slot, unsigned at);
-/* A directory stands twice, one behind the other, so that rot of one loses nothing: where the second one begins, and the
- * pages of both. */
+/* A directory stands twice, one behind the other, so that rot of one loses nothing: where the second one begins, and
+ * the pages of both. */
 static inline uint64_t single_directory_copy(const single_slot *slot) {
   return slot->offset + single_pages(slot->size) * SINGLE_PAGE;
 }

@@ -99,7 +99,8 @@ out:
 static int convert_remove_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
   conversion *c = context;
   (void)size;
-  return vfs_remove(c->to->fs, kind, number);
+  TRY(vfs_remove(c->to->fs, kind, number));
+  return kind == FILE_SUPER ? vfs_sync_dir(c->to->fs) : VARVE_OK; /* no power cut may leave it without the rest */
 }
 
 /* As well as it can be done: the failure that is the reason is the one that counts. */

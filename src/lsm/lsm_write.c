@@ -66,6 +66,7 @@ static int write_new_log(lsm *l, wal_header *h, wal_writer **wal) {
   uint64_t file = spare.file != 0 ? spare.file : lsm_new_number(l);
   int rc = wal_create(l->env, file, spare.file != 0, h, 0, wal); /* it grows as it must */
   if (rc == VARVE_OK && spare.file == 0) atomic_store(&l->names_unsynced, true);
+  if (rc == VARVE_EXISTS) return rc; /* then it is not ours */
   return rc < 0 ? write_drop_log(l, file, rc) : rc;
 }
 

@@ -315,7 +315,9 @@ static void repair_remove_all(repair *r) {
   char message[STATUS_MESSAGE_SIZE];
   repair_any any;
   status_keep_message(message);
-  while (vfs_list(r->to->fs, repair_any_visit, &any) == 1 && vfs_remove(r->to->fs, any.kind, any.number) >= 0) continue;
+  while (vfs_list(r->to->fs, repair_any_visit, &any) == 1 && vfs_remove(r->to->fs, any.kind, any.number) >= 0) {
+    if (any.kind == FILE_SUPER) (void)vfs_sync_dir(r->to->fs); /* no power cut may leave it without the rest */
+  }
   status_set_message(message);
 }
 

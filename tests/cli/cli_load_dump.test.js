@@ -240,9 +240,9 @@ eachProgram('load and dump', (varve) => {
 
   test('the empty key, which raw records cannot hold', () => {
     const path = varve.path()
-    const rows = '{"key":"","value":"b"}\n{"key":"a","value":""}\n'
-    varve.ok([path, 'load'], { input: rows })
-    assert.equal(varve.ok([path, 'dump']).out, rows)
+    const lines = '{"key":"","value":"b"}\n{"key":"a","value":""}\n'
+    varve.ok([path, 'load'], { input: lines })
+    assert.equal(varve.ok([path, 'dump']).out, lines)
     varve.fails([path, 'dump', '--raw'], 3, /cannot hold the empty key/)
   })
 

@@ -138,7 +138,8 @@ export function encodingOf(option, where) {
   const custom = /** @type {any} */ (option)
   if (typeof custom?.encode !== 'function' || typeof custom?.decode !== 'function') {
     throw new TypeError(
-      `${where} must be 'utf8', 'json', 'buffer', 'view', 'tuple' or { name, format, encode, decode }; got ${describe(option)}`,
+      `${where} must be 'utf8', 'json', 'buffer', 'view', 'tuple' or { name, format, encode, decode }; ` +
+        `got ${describe(option)}`,
     )
   }
   const format = custom.format ?? 'view'

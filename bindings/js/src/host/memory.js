@@ -85,7 +85,8 @@ class MemoryPlace {
   #gone
   #mine = false
 
-  /** @param {string} path @param {MemoryDirectory} directory @param {() => void} gone told when its one file is removed */
+  /** @param {string} path @param {MemoryDirectory} directory
+   * @param {() => void} gone told when its one file is removed */
   constructor(path, directory, gone) {
     this.#gone = gone
     this.single = path.endsWith(SINGLE_ENDING)
