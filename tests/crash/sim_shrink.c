@@ -1,4 +1,7 @@
 /* sim_shrink.c: delta debugging of a plan (Zeller and Hildebrandt, 2002), by halves and then one by one. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sigaction, sigsetjmp */
+#endif
 #include "sim_shrink.h"
 
 #include <stdio.h>
