@@ -32,7 +32,7 @@ type HostSignal = Global extends { AbortSignal: infer C } ? Instance<C> : never
 type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
 
 /** What a backup is read from: a ReadableStream of Uint8Arrays, of whichever library declares it. */
-export interface ReadableBytes {
+type ReadableBytes = {
   getReader(): {
     read(): Promise<{ done: boolean; value?: any }>
     cancel(reason?: any): Promise<void>
@@ -40,7 +40,7 @@ export interface ReadableBytes {
   }
 }
 /** What a backup is written to: a WritableStream that takes Uint8Arrays. */
-export interface WritableBytes {
+type WritableBytes = {
   getWriter(): {
     readonly ready: Promise<any>
     write(chunk: any): Promise<void>

@@ -93,8 +93,8 @@ it('warns of iterators and snapshots that nobody closed', { skip: noGc }, async 
   await collected(() => told.length >= 2 && db.stats().iterators + db.stats().snapshots === 0)
   assert.equal(db.stats().iterators + db.stats().snapshots, 0)
   assert.equal(told.length, 2, 'once for each call')
-  assert.match(told.sort()[0], /^:memory:: a snapshot that snapshot\(\) opened was never closed/)
-  assert.match(told[1], /^:memory:: an iterator that keys\(\) opened was never closed/)
+  assert.match(told.sort()[1], /^:memory:: what snapshot\(\) opened was never closed/)
+  assert.match(told[0], /^:memory:: what keys\(\) opened was never closed/)
 })
 
 it('warns as the process does when nobody listens', async () => {
@@ -110,5 +110,5 @@ it('warns as the process does when nobody listens', async () => {
     await wait(5)`
   const { code, stderr } = await runNode(source).ended
   assert.equal(code, 0, stderr)
-  assert.match(stderr, /VarveWarning: :memory:: a snapshot that snapshot\(\) opened was never closed/)
+  assert.match(stderr, /VarveWarning: :memory:: what snapshot\(\) opened was never closed/)
 })

@@ -56,11 +56,9 @@ export class Handles {
     this.close(ticket)
     if (this.#told.has(found.call)) return
     this.#told.add(found.call)
-    const fix = found.kind === 'snapshot' ? 'call close()' : 'walk it to its end, or call return()'
-    this.#warn(
-      `${/^[aeio]/.test(found.kind) ? 'an' : 'a'} ${found.kind} that ${found.call} opened was never closed, and kept ` +
-        `what it reads on disk and in memory until it was collected: ${fix}, or open it with 'using'`,
-    )
+    const { kind, call } = found
+    const fix = kind === 'snapshot' ? 'call close()' : 'walk it to its end, or call return()'
+    this.#warn(`what ${call} opened was never closed, only collected: ${fix}, or open it with 'using'`)
   }
 
   closeAll() {

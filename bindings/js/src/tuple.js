@@ -58,9 +58,9 @@ function putDouble(number) {
 
 /** @param {number | bigint} value */
 function putNumber(value) {
-  if (Number.isNaN(value)) throw new TypeError('NaN has no place in an order: leave it out of a tuple')
+  if (Number.isNaN(value)) throw new TypeError('NaN has no order')
   if (typeof value === 'bigint' && (value < LEAST || value > GREATEST)) {
-    throw new TypeError(`a bigint in a tuple must be from -2^63 to 2^64 - 1; got ${value}`)
+    throw new TypeError(`a bigint must be from -2^63 to 2^64 - 1; got ${value}`)
   }
   const double = Number(value)
   room[used++] = NUMBER
@@ -92,7 +92,7 @@ function putText(text) {
     const c = text.charCodeAt(i)
     if (c === 0 || c > 127) {
       used = start
-      if (!isWellFormed(text)) throw new TypeError('text with half of a surrogate pair cannot be stored as UTF-8')
+      if (!isWellFormed(text)) throw new TypeError('it has half of a surrogate pair')
       return putEscaped(utf8.encode(text))
     }
     room[used++] = c
@@ -111,27 +111,24 @@ function putElement(value, depth) {
     room[used++] = BLOB
     putEscaped(value)
   } else if (value instanceof Date) {
-    if (Number.isNaN(value.getTime())) throw new TypeError('an invalid Date has no place in an order')
+    if (Number.isNaN(value.getTime())) throw new TypeError('an invalid Date has no order')
     room[used++] = DATE
     putDouble(value.getTime())
   } else if (Array.isArray(value)) {
-    if (depth === DEPTH_MAX) throw new TypeError(`arrays in a tuple may be nested ${DEPTH_MAX} deep`)
+    if (depth === DEPTH_MAX) throw new TypeError(`its arrays may be nested ${DEPTH_MAX} deep`)
     room[used++] = ARRAY
     for (const element of value) putElement(element, depth + 1)
     reserve(1)
     room[used++] = END
   } else {
-    throw new TypeError(
-      'a tuple holds null, booleans, numbers, bigints, strings, Dates, Uint8Arrays and arrays of these; ' +
-        `got ${describe(value)}`,
-    )
+    throw new TypeError(`a tuple cannot hold ${describe(value)}`)
   }
 }
 
 /** Getters of an application's arrays may encode tuples of their own, so a tuple begins where the last one stands.
  * @param {any} tuple */
 export function encodeTuple(tuple) {
-  if (!Array.isArray(tuple)) throw new TypeError(`it must be an array, such as ['user', 7]; got ${describe(tuple)}`)
+  if (!Array.isArray(tuple)) throw new TypeError(`it must be an array; got ${describe(tuple)}`)
   const start = used
   try {
     for (const element of tuple) putElement(element, 0)
