@@ -44,7 +44,7 @@ endif()
 # The crash simulator: the program `torture`, in one translation unit with the engine, and a library for tests that look
 # at its parts or use its disk.
 if(EXISTS ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
-  add_executable(torture ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
+  add_executable(torture EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/crash/torture_all.c)
   target_include_directories(torture PRIVATE
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests/crash)
   target_link_libraries(torture PRIVATE varve_flags Threads::Threads)
