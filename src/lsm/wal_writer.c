@@ -205,7 +205,7 @@ static int wal_cut(wal_writer *w) {
 static inline uint64_t wal_frame_fill(const wal_writer *w, uint8_t *p, uint64_t offset, uint64_t first_seq,
                                       uint32_t count, slice body) {
   uint32_t body_size = (uint32_t)body.size;
-  uint64_t synced = atomic_load_explicit(&w->synced, memory_order_acquire);
+  uint64_t synced = wal_synced(w);
   put_u64(p + 8, first_seq);
   put_u32(p + 16, count);
   put_u32(p + 20, (uint32_t)(synced / WAL_UNIT));
