@@ -5,11 +5,24 @@
 import { STATUS } from './abi.js'
 import { describe, statusError } from './errors.js'
 import { FILE_SINGLE, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE } from './host/host.js'
+import { platform } from './platform.js'
 
 /** @import { Host } from './host/host.js' */
 /** @typedef {((done: number, total: number) => unknown) | undefined} OnProgress */
 
 const PIECE = 64 << 10
+const PAUSE_AFTER_MS = 8
+
+/** Streams that are always ready starve the event loop, and with it the timers that would abort them: lets timers and
+ * I/O in from time to time. */
+function pauses() {
+  let since = performance.now()
+  return async () => {
+    if (performance.now() - since < PAUSE_AFTER_MS) return
+    await platform().pause()
+    since = performance.now()
+  }
+}
 
 /** @param {OnProgress} progress @param {number} done @param {number} total */
 function tell(progress, done, total) {
@@ -31,6 +44,7 @@ export function removeFile(host, path) {
 async function sendFile(host, path, writer, progress) {
   const place = host.open(path, 0)
   const file = place.open(FILE_SINGLE, 0, 0)
+  const pause = pauses()
   try {
     const size = file.size()
     for (let at = 0; at < size; at += PIECE) {
@@ -38,6 +52,7 @@ async function sendFile(host, path, writer, progress) {
       if (file.read(at, piece, 0, piece.length) < piece.length) throw statusError(STATUS.IO, `${path} became shorter`)
       await writer.ready
       await writer.write(piece)
+      await pause()
       tell(progress, at + piece.length, size)
     }
   } finally {
@@ -76,10 +91,12 @@ function bytesOfChunk(chunk) {
 export async function receiveFile(host, readable, path, signal) {
   const reader = readable.getReader()
   const place = host.open(path, PLACE_CREATE)
+  const pause = pauses()
   try {
     const file = place.open(FILE_SINGLE, 0, OPEN_CREATE | OPEN_WRITE)
     try {
       for (let at = 0; ;) {
+        await pause()
         signal?.throwIfAborted()
         const { value, done } = await reader.read()
         if (done) return
