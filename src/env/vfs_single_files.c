@@ -226,7 +226,7 @@ static int files_zero(single *s, single_node *node, uint64_t from, uint64_t to, 
       *zeroed = true;
     }
     mutex_lock(&s->guard);
-    s->size = MAX(s->size, p.at + p.dirty);
+    if (p.dirty > 0) s->size = MAX(s->size, p.at + p.dirty); /* else nothing was written yet */
     bool beyond = p.at + p.size > s->size;
     mutex_unlock(&s->guard);
     if (beyond) {
