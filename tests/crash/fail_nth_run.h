@@ -195,7 +195,7 @@ static void nth_make_golden(nth_run *run) {
   nth_golden_bytes = atomic_load(&nth_disk_memory.used);
 }
 
-/* A run costs ten times as much with the constants of a release, for its logs have 1 MiB: those builds try a quarter. */
+/* A run costs ten times as much with the constants of a release, for its logs have 1 MiB: there a quarter is tried. */
 #ifdef VARVE_TINY
 enum { NTH_PERCENT = 100 };
 #else
