@@ -1,7 +1,8 @@
 /* full_single_test.c: the disk is full just when a file of a database in one file gets its first pages, and then it is
  * not full any more.
  *
- * What was wrong: the place believed itself as long as to the beginning of those pages, although nothing had been written
+ * What was wrong: the place believed itself as long as to the beginning of those pages, although nothing had been
+ * written
  * there. Other files grew over bytes that were not there: they could not be read, closing failed, and a directory that
  * named them made the database CORRUPT for ever.
  */
