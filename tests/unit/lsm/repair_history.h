@@ -152,14 +152,19 @@ static inline void damage_add(repair_damages *d, uint32_t file, uint64_t from, u
   d->list[d->count++] = (repair_damage){file, from, to};
 }
 
+enum { DAMAGE_MAX = 3512 };
+
 /* Damages one file in one of many ways; `hurt` is the copy that is damaged. */
 static inline void damage_file(rng *r, bed_image *hurt, uint32_t index, repair_damages *d) {
   bed_file *f = &hurt->files[index];
   if (f->size == 0) return;
+  static uint8_t before[DAMAGE_MAX];
   uint64_t at = rng_below(r, (uint32_t)f->size), n = 1;
+  uint64_t saved = at / 512 * 512;
+  memcpy(before, f->bytes + saved, MIN(sizeof before, f->size - saved));
   switch (rng_below(r, 6)) {
     case 0: /* a stretch of rubbish */
-      n = 1 + rng_below(r, 3000);
+      n = 1 + rng_below(r, DAMAGE_MAX - 512);
       n = MIN(n, f->size - at);
       for (uint64_t i = 0; i < n; i++) f->bytes[at + i] = (uint8_t)rng_next(r);
       break;
@@ -176,7 +181,10 @@ static inline void damage_file(rng *r, bed_image *hurt, uint32_t index, repair_d
       f->bytes[at] ^= (uint8_t)(1u << rng_below(r, 8));
       break;
   }
-  damage_add(d, index, at, at + n);
+  /* What is as it was is no damage: rubbish may be the right byte, zeros may stand on zeros. */
+  while (f->size >= at + n && n > 0 && f->bytes[at + n - 1] == before[at + n - 1 - saved]) n--;
+  for (; f->size > at && n > 0 && f->bytes[at] == before[at - saved]; at++) n--;
+  if (n > 0) damage_add(d, index, at, at + n);
 }
 
 static inline void image_copy(const bed_image *from, bed_image *to) {
