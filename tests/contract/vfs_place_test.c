@@ -98,7 +98,13 @@ static void offsets_have_64_bits(void **state) {
 
 /* ---- memory, threads ---- */
 
-static int use_everything(vfs *fs) {
+/* A log of vfs_single that could not grow where it lay is in pieces, and is not mapped: *map = NULL. */
+static int map_log(const place *p, vfs_file *file, size_t size, void **map) {
+  int rc = vfs_map(file, size, true, map);
+  return rc == VARVE_UNSUPPORTED && strncmp(p->kind->name, "single", 6) == 0 ? VARVE_OK : rc;
+}
+
+static int use_everything(const place *p, vfs *fs) {
   vfs_file *file = NULL;
   listing l = {fs, "", false, 0};
   void *map;
@@ -108,10 +114,10 @@ static int use_everything(vfs *fs) {
   STEP(vfs_allocate(file, 100000));
   STEP(vfs_write_at(file, 99990, "0123456789abcdef", 16));
   if ((fs->traits & VFS_MAP_WRITE) != 0) {
-    STEP(vfs_map(file, 100000, true, &map));
+    STEP(map_log(p, file, 100000, &map));
     STEP(vfs_allocate(file, 500000));
-    STEP(vfs_unmap(file, map, 100000));
-    STEP(vfs_map(file, 500000, true, &map));
+    if (map != NULL) STEP(vfs_unmap(file, map, 100000));
+    STEP(map_log(p, file, 500000, &map));
   }
   STEP(vfs_truncate(file, 10));
   STEP(vfs_list(fs, listing_visit, &l));
@@ -135,7 +141,7 @@ static void survives_lack_of_memory(void **state) {
       int rc = p->kind->open(&p->alloc.base, p->path, VFS_PLACE_CREATE, &other);
       assert_true((rc < 0) == (other == NULL));
       if (rc >= 0) {
-        rc = use_everything(other);
+        rc = use_everything(p, other);
         TEST_OK(vfs_close_fs(other));
       }
       other = NULL;
