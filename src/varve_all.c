@@ -98,6 +98,7 @@
 #include "lsm/lsm_write.c"
 #include "lsm/lsm_read.c"
 #include "lsm/lsm.c"
+#include "lsm/copy.c"
 #include "lsm/backup.c"
 #include "lsm/convert.c"
 #include "lsm/lsm_check.c"

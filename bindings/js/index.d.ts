@@ -127,7 +127,7 @@ export interface Range<K = string> extends Bounds<K>, ReadOptions {
   /** Ends the walk: the next step fails with the signal's reason. */
   signal?: HostSignal
 }
-export interface ClearRange<K = string> extends Bounds<K>, WriteOptions {
+export interface ClearRange<K = string> extends Bounds<K>, Omit<WriteOptions, 'valueEncoding'> {
   reverse?: boolean
   limit?: number
 }
@@ -149,7 +149,8 @@ export interface WatchRange<K = string> extends Bounds<K>, CallEncodings {
   signal?: HostSignal
 }
 
-/** Watches a range until it is closed. Without a listener it is walked over: one array of changes for each commit. */
+/** Watches a range until it is closed. Without a listener it is walked over: one array of changes for each
+ * call that made some. */
 export interface Watcher<K = string, V = string>
   extends AsyncIterableIterator<Changed<K, V>[]>, Disposable, AsyncDisposable {
   /** Nothing more is told. Closing twice is allowed. */
@@ -174,9 +175,9 @@ export interface Store<K = string, V = string> {
   /** has() without a promise. */
   hasSync(key: Input<K>, options?: ReadOptions): boolean
   /** How many entries a range has. */
-  count(range?: Bounds<K> & ReadOptions): Promise<number>
+  count(range?: Bounds<K> & Omit<ReadOptions, 'valueEncoding'>): Promise<number>
   /** count() without a promise. */
-  countSync(range?: Bounds<K> & ReadOptions): number
+  countSync(range?: Bounds<K> & Omit<ReadOptions, 'valueEncoding'>): number
 
   /** Stores a value under a key, over what was there. */
   put(key: Input<K>, value: Input<V>, options?: WriteOptions): Promise<void>
@@ -195,7 +196,8 @@ export interface Store<K = string, V = string> {
   /** clear() as a commit of its own, made when it returns. */
   clearSync(range?: ClearRange<K>): void
 
-  /** Tells of changes to a range, each commit at once, in their order, after it was made. */
+  /** Tells of changes to a range, in their order, after they were made: those of each call (put, del, batch, clear)
+   * at once. */
   watch(range?: WatchRange<K>): Watcher<K, V>
   watch(range: WatchRange<K> | undefined, listener: (changes: Changed<K, V>[]) => void): Watcher<K, V>
 

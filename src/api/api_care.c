@@ -31,32 +31,30 @@ VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report
   return rc;
 }
 
-VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context) {
-  if (backup == NULL || backup[0] == '\0') return status_fail(VARVE_INVALID, "the backup's path is empty");
-  if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
-  env *from, *to;
-  TRY(api_open_env(backup, VFS_PLACE_READ_ONLY, 0, VARVE_NOT_DATABASE, &from));
-  int rc = api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &to);
-  if (rc >= 0) {
-    rc = lsm_restore(from, to, progress, context);
-    ALSO(api_close_env(to));
-  }
-  ALSO(api_close_env(from));
-  return rc;
-}
+typedef int (*care_copy)(env *from, env *to, varve_progress progress, void *context);
 
-VARVE_API int varve_convert(const char *source, const char *target, varve_progress progress, void *context) {
+/* Both places, locked, for as long as the copy takes. */
+static int care_copy_place(const char *source, const char *target, care_copy copy, varve_progress progress,
+                           void *context) {
   if (source == NULL || source[0] == '\0') return status_fail(VARVE_INVALID, "the source's path is empty");
   if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
   env *from, *to;
   TRY(api_open_env(source, VFS_PLACE_READ_ONLY, 0, VARVE_NOT_DATABASE, &from));
   int rc = api_open_env(target, VFS_PLACE_CREATE, 0, VARVE_EXISTS, &to);
   if (rc >= 0) {
-    rc = lsm_convert(from, to, progress, context);
+    rc = copy(from, to, progress, context);
     ALSO(api_close_env(to));
   }
   ALSO(api_close_env(from));
   return rc;
+}
+
+VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context) {
+  return care_copy_place(backup, target, lsm_restore, progress, context);
+}
+
+VARVE_API int varve_convert(const char *source, const char *target, varve_progress progress, void *context) {
+  return care_copy_place(source, target, lsm_convert, progress, context);
 }
 
 VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats) {

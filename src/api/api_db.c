@@ -111,7 +111,8 @@ INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_m
   const char *what = (fs->traits & VFS_ONE_FILE) != 0
                          ? "is a file of something else, and so not a Varve database; give another path"
                          : "holds other files and no database; use an empty directory or a new name";
-  int rc = fs->foreign ? status_fail(foreign, "%s %s", fs->location, what) : vfs_lock((*out)->fs, lock_wait_ms);
+  int rc = fs->foreign && foreign != VARVE_OK ? status_fail(foreign, "%s %s", fs->location, what)
+                                              : vfs_lock((*out)->fs, lock_wait_ms);
   if (rc < 0) {
     char message[STATUS_MESSAGE_SIZE];
     status_keep_message(message);

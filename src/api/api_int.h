@@ -86,7 +86,8 @@ INTERNAL void api_iter_free(varve_iter *it);
 /* The range of inner keys that begin with the bytes of b: *b becomes their successor (empty when there is none). */
 INTERNAL void api_successor(buf *b);
 
-/* An env over `path`, locked. A place with other people's files and no database is left as it is: `foreign` then. */
+/* An env over `path`, locked. A place with other people's files and no database is left as it is: `foreign` then,
+ * unless that is OK. */
 INTERNAL int api_open_env(const char *path, uint32_t flags, uint32_t lock_wait_ms, int foreign, env **out);
 INTERNAL int api_close_env(env *e);
 

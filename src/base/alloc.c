@@ -12,8 +12,9 @@
 
 #include <stdlib.h>
 
-#define ALLOC_LINE  64u
-#define ALLOC_ALIGN alignof(max_align_t) /* 16 natively, 8 in WebAssembly */
+#define ALLOC_LINE       64u
+#define ALLOC_LIST_FIRST 16u
+#define ALLOC_ALIGN      alignof(max_align_t) /* 16 natively, 8 in WebAssembly */
 
 static void *alloc_libc_resize(allocator *self, void *ptr, size_t old_size, size_t new_size) {
   ASSERT((ptr == NULL) == (old_size == 0));
@@ -63,6 +64,19 @@ INTERNAL void mem_free(allocator *a, void *ptr, size_t size) {
   (void)a->resize(a, ptr, size, 0);
 }
 
+INTERNAL void *mem_grow(allocator *a, void *list, size_t count, size_t *room, size_t size, const char *what) {
+  ASSERT(count <= *room && size > 0);
+  if (LIKELY(count < *room)) return list;
+  size_t more = *room == 0 ? ALLOC_LIST_FIRST : 2 * *room;
+  void *grown = more > PTRDIFF_MAX / size ? NULL : mem_resize(a, list, *room * size, more * size);
+  if (grown == NULL) {
+    (void)mem_fail(more > SIZE_MAX / size ? SIZE_MAX : more * size, what);
+    return NULL;
+  }
+  *room = more;
+  return grown;
+}
+
 INTERNAL void *mem_alloc_lines(allocator *a, size_t size) {
   ASSERT(size > 0);
   if (size > SIZE_MAX - ALLOC_LINE) return NULL;
@@ -88,4 +102,5 @@ INTERNAL int mem_fail(size_t size, const char *what) {
 }
 
 #undef ALLOC_LINE
+#undef ALLOC_LIST_FIRST
 #undef ALLOC_ALIGN

@@ -24,6 +24,10 @@ INTERNAL void *mem_zalloc(allocator *a, size_t size);
 INTERNAL void *mem_resize(allocator *a, void *ptr, size_t old_size, size_t new_size);
 INTERNAL void mem_free(allocator *a, void *ptr, size_t size); /* NULL is allowed */
 
+/* A list of `count` items of `size` bytes with room for one more: `list` itself, or what takes its place, with *room
+ * items now. NULL, with the message of mem_fail, when there is no memory; `list` is as it was then. */
+INTERNAL void *mem_grow(allocator *a, void *list, size_t count, size_t *room, size_t size, const char *what);
+
 /* Memory aligned to 64 bytes (a cache line), released with the same size. */
 INTERNAL void *mem_alloc_lines(allocator *a, size_t size);
 INTERNAL void mem_free_lines(allocator *a, void *ptr, size_t size);

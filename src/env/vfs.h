@@ -39,11 +39,10 @@ typedef enum file_kind {
 
 #define FILE_NAME_SIZE_MAX 32u /* with the NUL */
 
-/* Powers beyond the contract. */
-#define VFS_MAP_READ 1u /* map of sealed files works and is cheap */
-#define VFS_MAP_WRITE \
-  2u                      /* map of a preallocated WAL works: stores to it survive the death of the process. One that
-                             lies in pieces (vfs_single) is UNSUPPORTED all the same: it is to be written */
+/* Powers beyond the contract. A log that lies in pieces (vfs_single) cannot be mapped for writing even with
+ * VFS_MAP_WRITE: UNSUPPORTED, and it is to be written. */
+#define VFS_MAP_READ  1u  /* map of sealed files works and is cheap */
+#define VFS_MAP_WRITE 2u  /* map of a preallocated WAL works: stores to it survive the death of the process */
 #define VFS_THREADS   4u  /* may be called from many threads */
 #define VFS_READ_ONLY 8u  /* opened for reading: every changing call fails with READONLY */
 #define VFS_ONE_FILE  16u /* the place is one file: it holds FILE_SINGLE alone, or is a vfs_single over such a place */
@@ -74,7 +73,7 @@ typedef struct vfs_ops {
   int (*sync)(vfs_file *file);
 
   /* Maps the first `size` bytes, which must be within the file, until unmap or close. UNSUPPORTED without the trait,
-   * and where VFS_MAP_WRITE says. */
+   * or for a log in pieces. */
   int (*map)(vfs_file *file, size_t size, bool writable, void **data);
   int (*unmap)(vfs_file *file, void *data, size_t size);
 

@@ -51,13 +51,9 @@ static int single_changes(single *s, file_kind kind, uint64_t number) {
 /* A new empty node, in the list; guard is held. */
 static int single_create(single *s, file_kind kind, uint64_t number, single_node **created) {
   allocator *a = s->base.alloc;
-  if (s->count == s->room) {
-    size_t room = s->room == 0 ? 16 : 2 * s->room;
-    single_node **nodes = mem_resize(a, s->nodes, s->room * sizeof(*nodes), room * sizeof(*nodes));
-    if (nodes == NULL) return mem_fail(room * sizeof(*nodes), "the list of files");
-    s->nodes = nodes;
-    s->room = room;
-  }
+  single_node **nodes = mem_grow(a, s->nodes, s->count, &s->room, sizeof(*nodes), "the list of files");
+  if (nodes == NULL) return VARVE_NOMEM;
+  s->nodes = nodes;
   single_node *node = MEM_NEW(a, single_node);
   if (node == NULL) return mem_fail(sizeof *node, file_name(kind, number));
   node->kind = kind;

@@ -196,6 +196,8 @@ INTERNAL int single_settle(single *s);
 /* ---- vfs_single_files.c ---- */
 
 INTERNAL void single_node_free(single *s, single_node *node);
+/* Room for one more extent. */
+INTERNAL int single_node_room(single *s, single_node *node);
 /* The last handle of a removed file was closed, or there was none; guard is held. */
 INTERNAL void single_node_release(single *s, single_node *node);
 /* Gives back the pages behind page `keep` of the file; guard is held. `change`: see single_pending. */

@@ -31,6 +31,16 @@ INTERNAL void single_node_free(single *s, single_node *node) {
   MEM_DELETE(s->base.alloc, node);
 }
 
+INTERNAL int single_node_room(single *s, single_node *node) {
+  if (node->count < node->room) return VARVE_OK;
+  size_t room = node->room == 0 ? 2 : 2 * node->room; /* most files have one extent */
+  single_extent *grown = mem_resize(s->base.alloc, node->extents, node->room * sizeof *grown, room * sizeof *grown);
+  if (grown == NULL) return mem_fail(room * sizeof *grown, "the extents of a file");
+  node->extents = grown;
+  node->room = room;
+  return VARVE_OK;
+}
+
 /* Pages of a file that it gives up, the first `shown` of which a directory on disk may name. */
 static void files_give(single *s, single_range r, uint64_t shown, uint64_t change) {
   uint64_t pages = r.end - r.start;
@@ -38,7 +48,7 @@ static void files_give(single *s, single_range r, uint64_t shown, uint64_t chang
   single_range named = {r.start, r.start + shown}, rest = {r.start + shown, r.end};
   single_space_give(s->base.alloc, &s->space, rest);
   if (shown == 0) return;
-  if (s->pending_count == s->pending_room) {
+  if (s->pending_count == s->pending_room) { /* large from the start: a failure here costs pages */
     size_t room = s->pending_room == 0 ? 64 : 2 * s->pending_room;
     single_pending *grown =
         mem_resize(s->base.alloc, s->pending, s->pending_room * sizeof *grown, room * sizeof *grown);
@@ -119,13 +129,7 @@ static int files_grow(single *s, single_node *node, uint64_t size) {
   files_extend(s, node, MAX(pages - have, ahead));
   have = files_room(node);
   if (pages <= have) return VARVE_OK;
-  if (node->count == node->room) {
-    size_t room = node->room == 0 ? 2 : 2 * node->room;
-    single_extent *grown = mem_resize(s->base.alloc, node->extents, node->room * sizeof *grown, room * sizeof *grown);
-    if (grown == NULL) return mem_fail(room * sizeof *grown, "the extents of a file");
-    node->extents = grown;
-    node->room = room;
-  }
+  TRY(single_node_room(s, node));
   single_range r = single_space_take(&s->space, pages - have, MAX(pages - have, ahead));
   if (r.end == 0) return files_full(s, node, size);
   single_extent e = {r.start, r.end - r.start, have, 0};

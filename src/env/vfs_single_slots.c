@@ -234,14 +234,7 @@ static int slots_get_extent(slots_reader *d, single_node *node, uint64_t first, 
   int rc = single_space_claim(d->s->base.alloc, &d->s->space, range);
   if (rc == VARVE_EXISTS) return slots_damaged(d, "a page is in use twice");
   TRY(rc);
-  if (node->count == node->room) {
-    size_t room = node->room == 0 ? 1 : node->room * 2;
-    single_extent *grown =
-        mem_resize(d->s->base.alloc, node->extents, node->room * sizeof *grown, room * sizeof *grown);
-    if (grown == NULL) return mem_fail(room * sizeof *grown, "the extents of a file");
-    node->extents = grown;
-    node->room = room;
-  }
+  TRY(single_node_room(d->s, node));
   node->extents[node->count++] = (single_extent){page, *pages, first, *pages * SINGLE_PAGE};
   d->s->extents++;
   d->behind = range.end;

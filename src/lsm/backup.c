@@ -8,49 +8,7 @@
  * A restored database gets an id of its own: its numbers go their own way, and a backup of it is no continuation of
  * the old one's.
  */
-#include "lsm/lsm_int.h"
-
-#define BACKUP_CHUNK (1 * MiB)
-
-typedef struct copier {
-  env *from, *to;
-  block_cache *cache; /* for reading the copies back */
-  uint8_t *chunk;
-  uint64_t done, total;
-  varve_progress progress;
-  void *context;
-} copier;
-
-static int backup_progress(copier *c, uint64_t bytes) {
-  c->done += bytes;
-  if (c->progress == NULL || c->progress(c->context, MIN(c->done, c->total), c->total) == 0) return VARVE_OK;
-  return status_fail(VARVE_ABORTED, "the copy was stopped by its caller");
-}
-
-static int backup_copy_bytes(copier *c, vfs_file *in, vfs_file *out, uint64_t size) {
-  for (uint64_t at = 0; at < size;) {
-    size_t n = (size_t)MIN(size - at, (uint64_t)BACKUP_CHUNK);
-    TRY(vfs_read_exact(in, at, c->chunk, n));
-    TRY(vfs_write_at(out, at, c->chunk, n));
-    at += n;
-    TRY(backup_progress(c, n));
-  }
-  return vfs_sync(out);
-}
-
-/* Reads a copy back, every byte. */
-static int backup_verify_table(copier *c, const table_meta *meta) {
-  table *t;
-  uint64_t blocks = 0, entries = 0;
-  TRY(table_open(c->to, c->cache, meta->number, meta->size, false, &t));
-  int rc = table_verify(t, &blocks, &entries);
-  if (rc >= 0 && entries != meta->entries) {
-    rc = status_fail(VARVE_CORRUPT, "the copy of %s does not hold what the original does",
-                     file_name(FILE_SST, meta->number));
-  }
-  table_close(t);
-  return rc;
-}
+#include "lsm/copy.h"
 
 static int backup_other_history(const copier *c) {
   return status_fail(VARVE_EXISTS, "%s is a backup of another history of this database; give another place",
@@ -60,16 +18,16 @@ static int backup_other_history(const copier *c) {
 /* Whether a table of an earlier backup is the very same file, byte by byte: number and size alone are also those of a
  * copy of the database that went its own way. */
 static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table_meta *meta) {
-  uint8_t *other = c->chunk + BACKUP_CHUNK / 2;
+  uint8_t *other = c->chunk + COPY_CHUNK / 2;
   for (uint64_t at = 0; at < meta->size;) {
-    size_t n = (size_t)MIN(meta->size - at, (uint64_t)BACKUP_CHUNK / 2);
+    size_t n = (size_t)MIN(meta->size - at, (uint64_t)COPY_CHUNK / 2);
     TRY(vfs_read_exact(a, at, c->chunk, n));
     TRY(vfs_read_exact(b, at, other, n));
     if (memcmp(c->chunk, other, n) != 0) {
       return backup_other_history(c);
     }
     at += n;
-    TRY(backup_progress(c, n));
+    TRY(copy_progress(c, n));
   }
   return VARVE_OK;
 }
@@ -77,7 +35,7 @@ static int backup_compare_bytes(copier *c, vfs_file *a, vfs_file *b, const table
 static int backup_keep_table(copier *c, const table_meta *meta) {
   vfs_file *a = NULL, *b = NULL;
   int rc = VARVE_OK;
-  TRY(backup_verify_table(c, meta));
+  TRY(copy_read_back(c->to, c->cache, meta));
   TRY(vfs_open(c->from->fs, FILE_SST, meta->number, 0, &a));
   STEP(vfs_open(c->to->fs, FILE_SST, meta->number, 0, &b));
   STEP(backup_compare_bytes(c, a, b, meta));
@@ -93,20 +51,12 @@ static int backup_copy_table(copier *c, const table_meta *meta) {
   if (rc < 0 && rc != VARVE_MISSING) return rc;
   TRY(vfs_open(c->from->fs, FILE_SST, meta->number, 0, &in));
   STEP(vfs_open(c->to->fs, FILE_SST, meta->number, VFS_CREATE, &out));
-  STEP(backup_copy_bytes(c, in, out, meta->size));
+  STEP(copy_bytes(c, in, out, 0, meta->size));
+  STEP(vfs_sync(out));
 out:
   ALSO(vfs_close(in));
   ALSO(vfs_close(out));
-  return rc < 0 ? rc : backup_verify_table(c, meta);
-}
-
-static const table_meta *backup_find(const version *have, uint64_t number) {
-  for (uint32_t level = 0; have != NULL && level < LEVELS; level++) {
-    for (uint32_t i = 0; i < have->level[level].count; i++) {
-      if (have->level[level].tables[i]->number == number) return have->level[level].tables[i];
-    }
-  }
-  return NULL;
+  return rc < 0 ? rc : copy_read_back(c->to, c->cache, meta);
 }
 
 /* Copies the tables of `v` that `have` (may be NULL) does not hold. Those that it holds are compared in a pass of
@@ -117,7 +67,7 @@ static int backup_copy_tables(copier *c, const version *v, const version *have, 
     for (uint32_t level = 0; level < LEVELS; level++) {
       for (uint32_t i = 0; i < v->level[level].count; i++) {
         const table_meta *meta = v->level[level].tables[i];
-        const table_meta *old = backup_find(have, meta->number);
+        const table_meta *old = version_find_table(have, meta->number);
         if ((old == NULL) != (copying == 1)) continue;
         if (old != NULL && old->size != meta->size) return backup_other_history(c);
         TRY(old != NULL ? backup_keep_table(c, meta) : backup_copy_table(c, meta));
@@ -142,11 +92,7 @@ static int backup_leftover_visit(void *context, file_kind kind, uint64_t number,
   leftovers *x = context;
   x->number_max = MAX(x->number_max, number);
   if (kind == FILE_SUPER || (kind == FILE_MANIFEST && number == x->manifest)) return 0;
-  for (uint32_t level = 0; kind == FILE_SST && level < LEVELS; level++) {
-    for (uint32_t i = 0; i < x->live->level[level].count; i++) {
-      if (x->live->level[level].tables[i]->number == number) return 0;
-    }
-  }
+  if (kind == FILE_SST && version_find_table(x->live, number) != NULL) return 0;
   x->first_dead = number;
   x->first_kind = kind;
   return x->manifest == 0 ? 0 : 1;
@@ -179,17 +125,6 @@ static int backup_publish(env *to, super *root, uint32_t flags, const manifest_s
   root->flags = flags;
   TRY(super_write(to, root));
   return backup_remove_leftovers(to, state->current, number);
-}
-
-static int backup_begin(copier *c) {
-  c->chunk = mem_alloc(c->to->alloc, BACKUP_CHUNK);
-  if (c->chunk == NULL) return mem_fail(BACKUP_CHUNK, "a copy's buffer");
-  return block_cache_create(c->to->alloc, 1 * MiB, &c->cache);
-}
-
-static void backup_end(copier *c) {
-  block_cache_destroy(c->cache);
-  mem_free(c->to->alloc, c->chunk, BACKUP_CHUNK);
 }
 
 /* What the target holds: an earlier backup of this database (*have), or nothing (*have = NULL). */
@@ -234,12 +169,12 @@ INTERNAL int lsm_backup(lsm *l, env *target, varve_backup_report *report, varve_
                      target->fs->location);
     goto out;
   }
-  STEP(backup_begin(&c));
+  STEP(copy_begin(&c));
   STEP(backup_copy_tables(&c, state.current, have.current, report));
   STEP(backup_publish(target, &root, SUPER_BACKUP, &state));
   report->sequence = state.last_seq;
 out:
-  if (c.chunk != NULL) backup_end(&c);
+  copy_end(&c);
   if (have.current != NULL) pin_unref(&have.current->pin);
   pin_unref(&v->pin);
   return rc;
@@ -269,13 +204,13 @@ INTERNAL int lsm_restore(env *from, env *to, varve_progress progress, void *cont
   }
   TRY(restore_check_target(to));
   TRY(manifest_load(from, &root, &state, &end, &torn));
-  STEP(backup_begin(&c));
+  STEP(copy_begin(&c));
   STEP(backup_copy_tables(&c, state.current, NULL, &report));
   super fresh = {0};
   to->random(to, fresh.id, sizeof fresh.id);
   STEP(backup_publish(to, &fresh, 0, &state));
 out:
-  if (c.chunk != NULL) backup_end(&c);
+  copy_end(&c);
   pin_unref(&state.current->pin);
   return rc;
 }

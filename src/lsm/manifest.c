@@ -204,6 +204,14 @@ out:
 
 /* ---- what is left of a damaged one ---- */
 
+INTERNAL int manifest_remains_add(env *e, manifest_remains *r, uint64_t removed) {
+  uint64_t *list = mem_grow(e->alloc, r->removed, r->removed_count, &r->removed_room, sizeof *list, "a list of tables");
+  if (list == NULL) return VARVE_NOMEM;
+  r->removed = list;
+  r->removed[r->removed_count++] = removed;
+  return VARVE_OK;
+}
+
 /* Numbers of tables that the edit takes away for good: one that it adds again has moved. */
 static int manifest_note_removed(env *e, const edit *change, manifest_remains *r) {
   for (size_t i = 0; i < change->count; i++) {
@@ -211,15 +219,7 @@ static int manifest_note_removed(env *e, const edit *change, manifest_remains *r
     for (size_t j = 0; gone && j < change->count; j++) {
       gone = change->tables[j].meta == NULL || change->tables[j].number != change->tables[i].number;
     }
-    if (!gone) continue;
-    if (r->removed_count == r->removed_room) {
-      size_t room = MAX((size_t)64, 2 * r->removed_room), old = r->removed_room * sizeof *r->removed;
-      uint64_t *grown = mem_resize(e->alloc, r->removed, old, room * sizeof *grown);
-      if (grown == NULL) return mem_fail(room * sizeof *grown, "a list of tables");
-      r->removed = grown;
-      r->removed_room = room;
-    }
-    r->removed[r->removed_count++] = change->tables[i].number;
+    if (gone) TRY(manifest_remains_add(e, r, change->tables[i].number));
   }
   return VARVE_OK;
 }

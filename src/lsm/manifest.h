@@ -44,6 +44,7 @@ typedef struct manifest_remains {
 /* Reads what is whole of manifest `number`, whatever SUPER says. Damage is no failure: NEWER_FORMAT, MISSING, NOMEM and
  * IO are. */
 INTERNAL int manifest_salvage(env *e, uint64_t number, manifest_remains *r);
+INTERNAL int manifest_remains_add(env *e, manifest_remains *r, uint64_t removed); /* one more removed table */
 INTERNAL void manifest_remains_free(env *e, manifest_remains *r);
 
 /* Begins manifest `number` with the whole of `state`, syncs it and its name. Publishing it in SUPER is the caller's. */

@@ -29,9 +29,11 @@ typedef struct recovery {
   uint64_t manifest_end;
   bool manifest_torn;
   log_file *logs; /* first every *.wal; then those that are live, ascending by log number */
-  uint32_t log_count, log_room;
+  uint32_t log_count;
+  size_t log_room;
   uint64_t *orphans; /* numbers of tables that no version names */
-  uint32_t orphan_count, orphan_room;
+  uint32_t orphan_count;
+  size_t orphan_room;
   bool has_stray; /* a manifest that SUPER does not name */
   uint64_t number_max;
   uint64_t log_seen;                       /* largest log number in any header */
@@ -45,42 +47,27 @@ typedef struct recovery {
 
 /* ---- what is there ---- */
 
-static int recover_grow(recovery *r, void **list, uint32_t count, uint32_t *room, size_t size) {
-  if (count < *room) return VARVE_OK;
-  uint32_t more = MAX(16u, 2 * *room);
-  void *grown = mem_resize(r->lsm->env->alloc, *list, *room * size, more * size);
-  if (grown == NULL) return mem_fail(more * size, "a list of files");
-  *list = grown;
-  *room = more;
-  return VARVE_OK;
-}
-
-/* The table's place in the version, or NULL. */
-static table_meta *recover_find_table(const version *v, uint64_t number) {
-  for (uint32_t level = 0; level < LEVELS; level++) {
-    for (uint32_t i = 0; i < v->level[level].count; i++) {
-      if (v->level[level].tables[i]->number == number) return v->level[level].tables[i];
-    }
-  }
-  return NULL;
-}
-
 static int recover_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
   recovery *r = context;
   r->number_max = MAX(r->number_max, number);
   if (kind == FILE_MANIFEST && number != r->lsm->root.manifest) r->has_stray = true;
   if (kind == FILE_WAL) {
-    TRY(recover_grow(r, (void **)&r->logs, r->log_count, &r->log_room, sizeof *r->logs));
+    log_file *list = mem_grow(r->lsm->env->alloc, r->logs, r->log_count, &r->log_room, sizeof *list, "a list of files");
+    if (list == NULL) return VARVE_NOMEM;
+    r->logs = list;
     r->logs[r->log_count++] = (log_file){.file = number, .size = size};
   }
   if (kind == FILE_SST) {
-    const table_meta *meta = recover_find_table(r->state.current, number);
+    const table_meta *meta = version_find_table(r->state.current, number);
     if (meta != NULL && meta->size != size) {
       return status_fail(VARVE_CORRUPT, "%s has %llu bytes, and the manifest says %llu; restore it from a backup",
                          file_name(kind, number), (unsigned long long)size, (unsigned long long)meta->size);
     }
     if (meta == NULL) {
-      TRY(recover_grow(r, (void **)&r->orphans, r->orphan_count, &r->orphan_room, sizeof *r->orphans));
+      uint64_t *list =
+          mem_grow(r->lsm->env->alloc, r->orphans, r->orphan_count, &r->orphan_room, sizeof *list, "a list of files");
+      if (list == NULL) return VARVE_NOMEM;
+      r->orphans = list;
       r->orphans[r->orphan_count++] = number;
     }
   }
@@ -95,7 +82,7 @@ typedef struct table_count {
 static int recover_count_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
   (void)size;
   table_count *c = context;
-  if (kind == FILE_SST && recover_find_table(c->v, number) != NULL) c->found++;
+  if (kind == FILE_SST && version_find_table(c->v, number) != NULL) c->found++;
   return VARVE_OK;
 }
 

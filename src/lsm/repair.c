@@ -13,6 +13,8 @@
  *   3. Every failure to read the source that is none of memory is a loss, told, and not the end.
  */
 #include "lsm/repair.h"
+
+#include "lsm/copy.h"
 #include "lsm/wal.h"
 
 #include <stdio.h>
@@ -56,18 +58,6 @@ INTERNAL void repair_reason(char reason[STATUS_MESSAGE_SIZE]) {
 
 /* ---- lists ---- */
 
-INTERNAL int repair_grow(allocator *alloc, void **list, uint32_t count, uint32_t *room, size_t size) {
-  ASSERT(count <= *room);
-  if (count < *room) return VARVE_OK;
-  uint32_t more = MAX(16u, 2 * *room);
-  if (more <= *room || more > PTRDIFF_MAX / size) return mem_fail(SIZE_MAX, "a list of a repair");
-  void *grown = mem_resize(alloc, *list, *room * size, more * size);
-  if (grown == NULL) return mem_fail(more * size, "a list of a repair");
-  *list = grown;
-  *room = more;
-  return VARVE_OK;
-}
-
 INTERNAL int repair_add_range(repair *r, const range_tombstone *f) {
   ASSERT(slice_compare(f->begin, f->end) < 0 && f->seq <= SEQ_MAX);
   TRY(rangedel_append(f, &r->ranges));
@@ -79,7 +69,9 @@ INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank
   table_meta *meta;
   ASSERT(e == r->from || e == r->to);
   if (s->entries == 0) return VARVE_OK; /* its range tombstones are in the list */
-  TRY(repair_grow(r->alloc, (void **)&r->sources, r->source_count, &r->source_room, sizeof *r->sources));
+  repair_source *list = mem_grow(r->alloc, r->sources, r->source_count, &r->source_room, sizeof *list, REPAIR_LIST);
+  if (list == NULL) return VARVE_NOMEM;
+  r->sources = list;
   TRY(table_meta_create(r->alloc, s->smallest, s->largest, s->largest_exclusive, &meta));
   meta->number = number;
   meta->size = s->size;
@@ -92,7 +84,9 @@ INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank
 
 static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
   repair *r = context;
-  TRY(repair_grow(r->alloc, (void **)&r->files, r->file_count, &r->file_room, sizeof *r->files));
+  repair_file *list = mem_grow(r->alloc, r->files, r->file_count, &r->file_room, sizeof *list, REPAIR_LIST);
+  if (list == NULL) return VARVE_NOMEM;
+  r->files = list;
   r->files[r->file_count++] = (repair_file){kind, number, size};
   if (kind == FILE_SST || kind == FILE_WAL) r->total += 2 * size;
   return VARVE_OK;
@@ -101,15 +95,6 @@ static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t
 static const repair_file *repair_find_file(const repair *r, file_kind kind, uint64_t number) {
   for (uint32_t i = 0; i < r->file_count; i++) {
     if (r->files[i].kind == kind && r->files[i].number == number) return &r->files[i];
-  }
-  return NULL;
-}
-
-static table_meta *repair_find_meta(const version *v, uint64_t number) {
-  for (uint32_t level = 0; v != NULL && level < LEVELS; level++) {
-    for (uint32_t i = 0; i < v->level[level].count; i++) {
-      if (v->level[level].tables[i]->number == number) return v->level[level].tables[i];
-    }
   }
   return NULL;
 }
@@ -145,7 +130,7 @@ static bool repair_is_present(const repair *r, const version *v) {
 /* Whether there is a table that the state does not name. */
 static bool repair_has_orphan(const repair *r, const version *v) {
   for (uint32_t i = 0; i < r->file_count; i++) {
-    if (r->files[i].kind == FILE_SST && repair_find_meta(v, r->files[i].number) == NULL) return true;
+    if (r->files[i].kind == FILE_SST && version_find_table(v, r->files[i].number) == NULL) return true;
   }
   return false;
 }
@@ -176,15 +161,9 @@ static int repair_join_remains(repair *r, manifest_remains *x) {
   }
   best->log_min = MAX(best->log_min, x->log_min);
   best->last_seq = MAX(best->last_seq, x->last_seq);
-  uint32_t count = (uint32_t)best->removed_count, room = (uint32_t)best->removed_room;
   int rc = VARVE_OK;
-  for (size_t i = 0; i < x->removed_count; i++) {
-    STEP(repair_grow(r->alloc, (void **)&best->removed, count, &room, sizeof *best->removed));
-    best->removed[count++] = x->removed[i];
-  }
+  for (size_t i = 0; i < x->removed_count; i++) STEP(manifest_remains_add(r->from, best, x->removed[i]));
 out:
-  best->removed_count = count;
-  best->removed_room = room;
   manifest_remains_free(r->from, x);
   return rc;
 }
@@ -272,7 +251,7 @@ static int repair_tables(repair *r) {
   for (uint32_t i = 0; i < r->file_count; i++) {
     const repair_file *f = &r->files[i];
     if (f->kind != FILE_SST) continue;
-    const table_meta *meta = repair_find_meta(v, f->number);
+    const table_meta *meta = version_find_table(v, f->number);
     if (v != NULL ? meta != NULL : !repair_is_removed(r, f->number)) {
       TRY(repair_table(r, f->number, f->size, meta));
       continue;
@@ -285,25 +264,7 @@ static int repair_tables(repair *r) {
 
 /* ---- the target ---- */
 
-static int repair_target_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
-  (void)size;
-  const env *to = context;
-  return status_fail(VARVE_EXISTS, "%s is not empty, %s is in it; repair to a new place", to->fs->location,
-                     file_name(kind, number));
-}
-
-typedef struct repair_any {
-  file_kind kind;
-  uint64_t number;
-} repair_any;
-
-static int repair_any_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
-  (void)size;
-  *(repair_any *)context = (repair_any){kind, number};
-  return 1;
-}
-
-/* Removes the clean copies that were merged (sources), or, after a failure, everything. */
+/* Removes the clean copies that were merged. */
 static int repair_remove_sources(repair *r) {
   for (uint32_t i = 0; i < r->source_count; i++) {
     if (r->sources[i].e == r->to) TRY(vfs_remove(r->to->fs, FILE_SST, r->sources[i].meta->number));
@@ -311,30 +272,10 @@ static int repair_remove_sources(repair *r) {
   return VARVE_OK;
 }
 
-static void repair_remove_all(repair *r) {
-  char message[STATUS_MESSAGE_SIZE];
-  repair_any any;
-  status_keep_message(message);
-  while (vfs_list(r->to->fs, repair_any_visit, &any) == 1 && vfs_remove(r->to->fs, any.kind, any.number) >= 0) {
-    if (any.kind == FILE_SUPER) (void)vfs_sync_dir(r->to->fs); /* no power cut may leave it without the rest */
-  }
-  status_set_message(message);
-}
-
 /* Reads the new tables back. */
 static int repair_check_tables(repair *r) {
   for (size_t i = 0; i < r->tables.count; i++) {
-    const table_meta *meta = r->tables.tables[i].meta;
-    table *t;
-    uint64_t blocks, entries;
-    TRY(table_open(r->to, r->cache, meta->number, meta->size, false, &t));
-    int rc = table_verify(t, &blocks, &entries);
-    table_close(t);
-    TRY(rc);
-    if (entries != meta->entries) {
-      return status_fail(VARVE_CORRUPT, "%s in %s does not hold what was written to it",
-                         file_name(FILE_SST, meta->number), r->to->fs->location);
-    }
+    TRY(copy_read_back(r->to, r->cache, r->tables.tables[i].meta));
     TRY(repair_progress(r, 0));
   }
   return VARVE_OK;
@@ -394,12 +335,12 @@ static int repair_all(repair *r) {
 INTERNAL int lsm_repair(env *from, env *to, const varve_repair_options *options, varve_repair_report *report) {
   repair r = {.from = from, .to = to, .alloc = to->alloc, .options = options, .report = report, .next_number = 1};
   memset(report, 0, sizeof *report);
-  TRY(vfs_list(to->fs, repair_target_visit, to));
+  TRY(copy_require_empty(to, "repair"));
   TRY(block_cache_create(r.alloc, 1 * MiB, &r.cache));
   buf_init(&r.ranges, r.alloc);
   edit_init(&r.tables, r.alloc);
   int rc = repair_all(&r);
-  if (rc < 0) repair_remove_all(&r);
+  if (rc < 0) copy_clear(to);
   for (uint32_t i = 0; i < r.source_count; i++) pin_unref(&r.sources[i].meta->pin);
   mem_free(r.alloc, r.sources, r.source_room * sizeof *r.sources);
   mem_free(r.alloc, r.files, r.file_room * sizeof *r.files);

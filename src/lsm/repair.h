@@ -38,10 +38,12 @@ typedef struct repair {
   bool newer;           /* SUPER says that a newer program wrote it, or its version is damaged */
   uint64_t done, total; /* bytes, for the progress */
   repair_file *files;   /* of the source, by kind and number */
-  uint32_t file_count, file_room;
+  uint32_t file_count;
+  size_t file_room;
   manifest_remains remains; /* of the manifest that counts; remains.state.current NULL = all files are used */
   repair_source *sources;
-  uint32_t source_count, source_room;
+  uint32_t source_count;
+  size_t source_room;
   buf ranges; /* encoded range tombstones (rangedel_append) of everything */
   uint64_t range_count;
   uint64_t seq_max;     /* of everything that was saved */
@@ -59,8 +61,7 @@ INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank
 INTERNAL int repair_add_range(repair *r, const range_tombstone *f);
 /* The reason in the thread's message, without the file and offset that it begins with: "checksum mismatch". */
 INTERNAL void repair_reason(char reason[STATUS_MESSAGE_SIZE]);
-/* Makes an array of `size`-byte items larger when it is full. */
-INTERNAL int repair_grow(allocator *alloc, void **list, uint32_t count, uint32_t *room, size_t size);
+#define REPAIR_LIST "a list of a repair" /* what memory is asked for */
 
 /* ---- repair_window.c ---- */
 

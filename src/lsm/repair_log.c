@@ -34,7 +34,8 @@ typedef struct log_piece {
 typedef struct log_repair {
   repair *r;
   log_piece *logs; /* those that count, by log number */
-  uint32_t count, room;
+  uint32_t count;
+  size_t room;
   repair_window window; /* of the log at hand */
   memtable *mt;
   uint64_t mt_seq; /* the last sequence in it */
@@ -339,7 +340,9 @@ static int repair_log_list(log_repair *l) {
       TRY(repair_progress(r, 2 * log.size));
       continue;
     }
-    TRY(repair_grow(r->alloc, (void **)&l->logs, l->count, &l->room, sizeof *l->logs));
+    log_piece *list = mem_grow(r->alloc, l->logs, l->count, &l->room, sizeof *list, REPAIR_LIST);
+    if (list == NULL) return VARVE_NOMEM;
+    l->logs = list;
     uint32_t at = l->count++;
     for (; at > 0 && l->logs[at - 1].h.log > log.h.log; at--) l->logs[at] = l->logs[at - 1];
     l->logs[at] = log;

@@ -41,7 +41,8 @@ typedef struct repair_name {
 typedef struct repair_merger {
   repair *r;
   repair_run *runs;
-  uint32_t run_count, run_room;
+  uint32_t run_count;
+  size_t run_room;
   range_tombstone *list; /* slices into r->ranges */
   rangedel_set *ranges;
   sst_writer *out;
@@ -50,9 +51,11 @@ typedef struct repair_merger {
   bool has_last, past_catalog;
   uint64_t last_id;
   repair_name *names; /* in order */
-  uint32_t name_count, name_room;
+  uint32_t name_count;
+  size_t name_room;
   uint64_t *ids; /* keyspaces with entries, each once */
-  uint32_t id_count, id_room;
+  uint32_t id_count;
+  size_t id_room;
   uint64_t next_id;    /* as the catalogue says; 0 = it does not */
   uint64_t impossible; /* entries whose key or catalogue value no program writes */
   uint64_t unticked;
@@ -103,7 +106,9 @@ static int repair_merge_runs(repair_merger *m) {
       m->runs[k].last = i;
       continue;
     }
-    TRY(repair_grow(r->alloc, (void **)&m->runs, m->run_count, &m->run_room, sizeof *m->runs));
+    repair_run *list = mem_grow(r->alloc, m->runs, m->run_count, &m->run_room, sizeof *list, REPAIR_LIST);
+    if (list == NULL) return VARVE_NOMEM;
+    m->runs = list;
     m->runs[m->run_count++] = (repair_run){i, i, NULL, NULL};
   }
   return VARVE_OK;
@@ -229,7 +234,9 @@ static bool repair_merge_id(slice key, uint64_t *id) {
 
 static int repair_merge_add_name(repair_merger *m, uint32_t at, slice text, uint64_t id) {
   ASSERT(at <= m->name_count && text.size <= VARVE_KEYSPACE_NAME_MAX);
-  TRY(repair_grow(m->r->alloc, (void **)&m->names, m->name_count, &m->name_room, sizeof *m->names));
+  void *list = mem_grow(m->r->alloc, m->names, m->name_count, &m->name_room, sizeof *m->names, REPAIR_LIST);
+  if (list == NULL) return VARVE_NOMEM;
+  m->names = list;
   memmove(m->names + at + 1, m->names + at, (m->name_count - at) * sizeof *m->names);
   m->names[at].id = id;
   m->names[at].size = (uint8_t)text.size;
@@ -328,7 +335,9 @@ static int repair_merge_entry(repair_merger *m, slice key, slice value) {
     m->past_catalog = true;
   }
   if (id >= MERGE_FIRST && id != m->last_id) {
-    TRY(repair_grow(m->r->alloc, (void **)&m->ids, m->id_count, &m->id_room, sizeof *m->ids));
+    uint64_t *list = mem_grow(m->r->alloc, m->ids, m->id_count, &m->id_room, sizeof *list, REPAIR_LIST);
+    if (list == NULL) return VARVE_NOMEM;
+    m->ids = list;
     m->ids[m->id_count++] = id;
     m->last_id = id;
   }

@@ -300,6 +300,15 @@ out:
 
 /* ---- searching ---- */
 
+INTERNAL table_meta *version_find_table(const version *v, uint64_t number) {
+  for (uint32_t level = 0; v != NULL && level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      if (v->level[level].tables[i]->number == number) return v->level[level].tables[i];
+    }
+  }
+  return NULL;
+}
+
 INTERNAL uint32_t version_find(const version_level *level, slice key) {
   uint32_t low = 0, high = level->count;
   while (low < high) {

@@ -86,6 +86,8 @@ INTERNAL int version_create(allocator *alloc, version **v); /* empty, one pin */
 INTERNAL int version_apply(const version *base, const edit *e, version **next);
 /* The table of a level >= 1 whose bounds hold key, or the first one after it; index == count when none. */
 INTERNAL uint32_t version_find(const version_level *level, slice key);
+/* The table with this file number, on any level; NULL when there is none, and of a NULL version. */
+INTERNAL table_meta *version_find_table(const version *v, uint64_t number);
 /* First and one past the last index of the tables of a level >= 1 that touch [begin, end] (as table_meta_overlaps). */
 INTERNAL void version_overlap(const version_level *level, slice begin, slice end, uint32_t *from, uint32_t *to);
 

@@ -64,10 +64,22 @@ static void life_replace(life *l, sim_disk *next) {
   l->disk = next;
 }
 
-/* Killed before the nth call of its creation; the next process commits strictly; power goes. */
-static bool life_creation(life *l, uint32_t nth) {
+/* A strict commit into what is open survives that power goes right after it. Closes the database. */
+static void life_keeps_strict(life *l, varve_slice value) {
   varve_write_options strict = {.durability = VARVE_STRICT};
   varve_value v;
+  TEST_OK(varve_put(l->session.db, VARVE_STR("key"), value, &strict));
+  sim_disk *cut = sim_disk_crash(l->disk, &l->r, SIM_NONE);
+  life_close(l);
+  life_replace(l, cut);
+  life_open(l, l->disk);
+  TEST_RC(varve_get(l->session.db, VARVE_STR("key"), NULL, &v), VARVE_OK);
+  varve_value_release(&v);
+  life_close(l);
+}
+
+/* Killed before the nth call of its creation; the next process commits strictly; power goes. */
+static bool life_creation(life *l, uint32_t nth) {
   sim_disk *first = sim_disk_create(&l->world, 0);
   l->nth = nth;
   l->mode = SIM_KILL;
@@ -79,14 +91,7 @@ static bool life_creation(life *l, uint32_t nth) {
   if (l->image == NULL) return false;
   life_replace(l, l->image);
   life_open(l, l->disk);
-  TEST_OK(varve_put(l->session.db, VARVE_STR("key"), VARVE_STR("value"), &strict));
-  sim_disk *cut = sim_disk_crash(l->disk, &l->r, SIM_NONE);
-  life_close(l);
-  life_replace(l, cut);
-  life_open(l, l->disk);
-  TEST_RC(varve_get(l->session.db, VARVE_STR("key"), NULL, &v), VARVE_OK);
-  varve_value_release(&v);
-  life_close(l);
+  life_keeps_strict(l, VARVE_STR("value"));
   return true;
 }
 
@@ -100,11 +105,8 @@ static void killed_in_creation(void **state) {
   }
 }
 
-/* Two logs, neither synced; killed; one more commit; power goes, and keeps any part. */
-static void killed_with_two_logs(void **state) {
-  life *l = *state;
-  static const uint8_t bytes[3000];
-  varve_slice value = {bytes, sizeof bytes};
+/* A writer is killed with two logs, neither synced, and its successor opens what is there. */
+static void life_kill_with_two_logs(life *l, varve_slice value) {
   life_open(l, l->disk);
   for (uint32_t i = 0; l->session.db->lsm->log_count == 0; i++) {
     varve_slice key = {&i, sizeof i};
@@ -114,6 +116,14 @@ static void killed_with_two_logs(void **state) {
   life_close(l);
   life_replace(l, killed);
   life_open(l, l->disk);
+}
+
+/* Two logs, neither synced; killed; one more commit; power goes, and keeps any part. */
+static void killed_with_two_logs(void **state) {
+  life *l = *state;
+  static const uint8_t bytes[3000];
+  varve_slice value = {bytes, sizeof bytes};
+  life_kill_with_two_logs(l, value);
   assert_int_equal(l->session.db->lsm->log_count, 1);
   TEST_OK(varve_put(l->session.db, VARVE_STR("one more"), value, NULL));
   sim_disk *images[LIFE_IMAGES];
@@ -131,25 +141,8 @@ static void killed_with_a_new_name(void **state) {
   life *l = *state;
   static const uint8_t bytes[3000];
   varve_slice value = {bytes, sizeof bytes};
-  varve_write_options strict = {.durability = VARVE_STRICT};
-  varve_value v;
-  life_open(l, l->disk);
-  for (uint32_t i = 0; l->session.db->lsm->log_count == 0; i++) {
-    varve_slice key = {&i, sizeof i};
-    TEST_OK(varve_put(l->session.db, key, value, NULL));
-  }
-  sim_disk *killed = sim_disk_crash(l->disk, &l->r, SIM_KILL);
-  life_close(l);
-  life_replace(l, killed);
-  life_open(l, l->disk);
-  TEST_OK(varve_put(l->session.db, VARVE_STR("key"), value, &strict));
-  sim_disk *cut = sim_disk_crash(l->disk, &l->r, SIM_NONE);
-  life_close(l);
-  life_replace(l, cut);
-  life_open(l, l->disk);
-  TEST_RC(varve_get(l->session.db, VARVE_STR("key"), NULL, &v), VARVE_OK);
-  varve_value_release(&v);
-  life_close(l);
+  life_kill_with_two_logs(l, value);
+  life_keeps_strict(l, value);
 }
 
 static int life_count_manifests(void *context, file_kind kind, uint64_t number, uint64_t size) {

@@ -40,6 +40,13 @@ uint32_t fuzz_number(fuzz_input *in, unsigned bytes) {
   return v;
 }
 
+uint8_t *fuzz_copy(const fuzz_input *in) {
+  uint8_t *bytes = malloc(in->left + 1);
+  FUZZ_CHECK(bytes != NULL);
+  memcpy(bytes, in->at, in->left);
+  return bytes;
+}
+
 slice fuzz_take(fuzz_input *in, size_t size) {
   slice s = slice_make(in->at, MIN(size, in->left));
   in->at += s.size;

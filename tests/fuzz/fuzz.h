@@ -43,6 +43,7 @@ typedef struct fuzz_input {
 uint8_t fuzz_u8(fuzz_input *in); /* 0 when nothing is left */
 uint32_t fuzz_number(fuzz_input *in, unsigned bytes);
 slice fuzz_take(fuzz_input *in, size_t size); /* at most what is left */
+uint8_t *fuzz_copy(const fuzz_input *in);     /* of what is left, to be changed and freed */
 
 /* ---- memory and places ---- */
 

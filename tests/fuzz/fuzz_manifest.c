@@ -41,9 +41,7 @@ static void manifest_again(env *e, const manifest_state *state) {
 static void manifest_run(const uint8_t *data, size_t size) {
   fuzz_input in = {data, size};
   uint8_t flags = fuzz_u8(&in);
-  uint8_t *file = malloc(in.left + 1);
-  FUZZ_CHECK(file != NULL);
-  memcpy(file, in.at, in.left);
+  uint8_t *file = fuzz_copy(&in);
   if ((flags & FUZZ_SEAL) != 0) {
     if (in.left >= 64) memcpy(file, "VARVEMAN\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0", 24);
     if (in.left >= 64) memset(file + 24, 0, 16);

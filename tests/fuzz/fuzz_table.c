@@ -74,9 +74,7 @@ static void table_walk(table *t, allocator *alloc, bool good, bool bulk) {
 static void table_run(const uint8_t *data, size_t size) {
   fuzz_input in = {data, size};
   uint8_t flags = fuzz_u8(&in);
-  uint8_t *file = malloc(in.left + 1);
-  FUZZ_CHECK(file != NULL);
-  memcpy(file, in.at, in.left);
+  uint8_t *file = fuzz_copy(&in);
   if ((flags & FUZZ_SEAL) != 0) {
     if (in.left >= SST_FOOTER_BYTES) { /* what a changed length would break */
       uint8_t *footer = file + in.left - SST_FOOTER_BYTES;

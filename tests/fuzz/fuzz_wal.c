@@ -39,9 +39,7 @@ static void batch_run(const uint8_t *data, size_t size) {
 static void wal_run(const uint8_t *data, size_t size) {
   fuzz_input in = {data, size};
   uint8_t flags = fuzz_u8(&in);
-  uint8_t *file = malloc(in.left + 1);
-  FUZZ_CHECK(file != NULL);
-  memcpy(file, in.at, in.left);
+  uint8_t *file = fuzz_copy(&in);
   if ((flags & FUZZ_SEAL) != 0) {
     if (in.left >= 16) memcpy(file, "VARVEWAL\1\0\0\0\0\0\0", 16);
     fuzz_seal(file, in.left, FILE_WAL, 1);

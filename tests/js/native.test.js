@@ -2,27 +2,12 @@
 // keeps the other out. Needs build/release/varve (npm run build).
 
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { Database } from '../../bindings/js/index.js'
-import { Random, atEnd, errorOf, runNode, seedOf, temporaryDirectory } from './support.js'
-
-const program = fileURLToPath(new URL('../../build/release/varve', import.meta.url))
-const skip = existsSync(program) ? false : 'build/release/varve was not built'
-
-/** @returns {Promise<{ code: number, stdout: string, stderr: string }>} */
-function varve(args, input = '') {
-  return new Promise((resolve) => {
-    const child = execFile(program, args, { encoding: 'utf8', maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-    })
-    child.stdin.on('error', () => {}) // a verb that reads nothing ends first
-    child.stdin.end(input)
-  })
-}
+import { Random, atEnd, errorOf, killedWritersKeep, program, seedOf, skipNative } from './support.js'
+import { temporaryDirectory, varve } from './support.js'
 
 async function dumpOf(path) {
   const db = await Database.open(path, { readOnly: true })
@@ -32,7 +17,7 @@ async function dumpOf(path) {
   return hash.digest('hex')
 }
 
-it('reads natively what Node wrote, and the other way round', { skip }, async (t) => {
+it('reads natively what Node wrote, and the other way round', { skip: skipNative }, async (t) => {
   const path = `${temporaryDirectory(t)}/db`
   const seed = seedOf()
   const random = new Random(seed)
@@ -69,7 +54,7 @@ it('reads natively what Node wrote, and the other way round', { skip }, async (t
   }
 })
 
-it('keeps Node out while a native process has it open, and names that', { skip }, async (t) => {
+it('keeps Node out while a native process has it open, and names that', { skip: skipNative }, async (t) => {
   const path = `${temporaryDirectory(t)}/db`
   const native = spawn(program, [path], { stdio: ['pipe', 'pipe', 'pipe'] })
   atEnd(t, () => native.kill('SIGKILL'))
@@ -86,7 +71,7 @@ it('keeps Node out while a native process has it open, and names that', { skip }
   await db.close()
 })
 
-it('keeps a native process out while Node has it open, and names that', { skip }, async (t) => {
+it('keeps a native process out while Node has it open, and names that', { skip: skipNative }, async (t) => {
   const path = `${temporaryDirectory(t)}/db`
   const db = await Database.open(path)
   await db.put('a', '1')
@@ -99,31 +84,9 @@ it('keeps a native process out while Node has it open, and names that', { skip }
 
 it(
   'keeps every acknowledged write when the process is killed',
-  { skip: skip || process.platform === 'win32' },
+  { skip: skipNative || process.platform === 'win32' },
   async (t) => {
     const path = `${temporaryDirectory(t)}/db`
-    const source = `
-    const db = await Database.open(process.argv[1], { memtable: 65536, memory: 1 << 20 })
-    let i = (await db.count()) / 3
-    for (;;) {
-      const key = String(i).padStart(9, '0')
-      await Promise.all([0, 1, 2].map((n) => db.put(key + ' ' + n, 'x'.repeat(100 + (i * 37) % 3000))))
-      process.stdout.write(i++ + '\\n')
-    }`
-    for (let round = 0; round < 3; round++) {
-      const run = runNode(source, [path])
-      await run.line()
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      run.child.kill('SIGKILL')
-      const { stdout } = await run.ended
-      const acknowledged = Number(stdout.trimEnd().split('\n').at(-1))
-      const db = await Database.open(path)
-      const count = await db.count()
-      assert.ok(count >= 3 * (acknowledged + 1), `${count} rows, ${acknowledged + 1} turns of three acknowledged`)
-      assert.equal(count % 3, 0, 'the writes of one turn are there together or not at all')
-      assert.equal((await db.verify()).errors, 0)
-      await db.close()
-      assert.equal((await varve([path, 'verify'])).code, 0)
-    }
+    await killedWritersKeep(path, 3)
   },
 )

@@ -2,29 +2,16 @@
 // native ones, backups from and to it. Needs build/release/varve (npm run build) for what is native.
 
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, linkSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { Database, MemoryHost } from '../../bindings/js/index.js'
-import { Random, atEnd, errorOf, runNode, seedOf, temporaryDirectory } from './support.js'
+import { Random, atEnd, errorOf, killedWritersKeep, program, runNode, seedOf, skipNative } from './support.js'
+import { temporaryDirectory, varve } from './support.js'
 
-const program = fileURLToPath(new URL('../../build/release/varve', import.meta.url))
-const skip = existsSync(program) ? false : 'build/release/varve was not built'
 const posix = process.platform !== 'win32'
-
-/** @returns {Promise<{ code: number, stdout: string, stderr: string }>} */
-function varve(args, input = '') {
-  return new Promise((resolve) => {
-    const child = execFile(program, args, { encoding: 'utf8', maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-    })
-    child.stdin.on('error', () => {})
-    child.stdin.end(input)
-  })
-}
 
 /** A process that has the database open: what runs after that, and the process. */
 async function holder(t, path) {
@@ -193,7 +180,7 @@ describe('lock', () => {
   })
 })
 
-describe('native', { skip }, () => {
+describe('native', { skip: skipNative }, () => {
   it('reads what Node wrote, and the other way round', async (t) => {
     const path = join(temporaryDirectory(t), 'app.varve')
     const seed = seedOf()
@@ -247,28 +234,7 @@ describe('native', { skip }, () => {
 
   it('keeps every acknowledged write of a Node that was killed', { skip: !posix }, async (t) => {
     const path = join(temporaryDirectory(t), 'app.varve')
-    const source = `
-      const db = await Database.open(process.argv[1], { memtable: 65536, memory: 1 << 20 })
-      let i = (await db.count()) / 3
-      for (;;) {
-        const key = String(i).padStart(9, '0')
-        await Promise.all([0, 1, 2].map((n) => db.put(key + ' ' + n, 'x'.repeat(100 + (i * 37) % 3000))))
-        process.stdout.write(i++ + '\\n')
-      }`
-    for (let round = 0; round < 2; round++) {
-      const run = runNode(source, [path])
-      await run.line()
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      run.child.kill('SIGKILL')
-      const { stdout } = await run.ended
-      const acknowledged = Number(stdout.trimEnd().split('\n').at(-1))
-      assert.equal((await varve([path, 'verify'])).code, 0)
-      const db = await Database.open(path)
-      const count = await db.count()
-      assert.ok(count >= 3 * (acknowledged + 1), `${count} rows, ${acknowledged + 1} turns of three acknowledged`)
-      assert.equal(count % 3, 0)
-      await db.close()
-    }
+    await killedWritersKeep(path, 2)
   })
 })
 

@@ -1,7 +1,8 @@
 // support.js: what the tests of the package share: places to open databases in, seeds, and programs to run beside.
 
-import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -151,3 +152,45 @@ export async function errorOf(run) {
 }
 
 export const testFile = (url) => fileURLToPath(url)
+
+/** The native command-line program, and why tests with it are left out. */
+export const program = fileURLToPath(new URL('../../build/release/varve', import.meta.url))
+export const skipNative = existsSync(program) ? false : 'build/release/varve was not built'
+
+/** Runs a verb of it. @returns {Promise<{ code: number, stdout: string, stderr: string }>} */
+export function varve(args, input = '') {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, { encoding: 'utf8', maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+    child.stdin.on('error', () => {}) // a verb that reads nothing ends first
+    child.stdin.end(input)
+  })
+}
+
+/** Kills a Node that writes, `rounds` times: what it acknowledged is there, in Node and natively. */
+export async function killedWritersKeep(path, rounds) {
+  const source = `
+    const db = await Database.open(process.argv[1], { memtable: 65536, memory: 1 << 20 })
+    let i = (await db.count()) / 3
+    for (;;) {
+      const key = String(i).padStart(9, '0')
+      await Promise.all([0, 1, 2].map((n) => db.put(key + ' ' + n, 'x'.repeat(100 + (i * 37) % 3000))))
+      process.stdout.write(i++ + '\\n')
+    }`
+  for (let round = 0; round < rounds; round++) {
+    const run = runNode(source, [path])
+    await run.line()
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    run.child.kill('SIGKILL')
+    const { stdout } = await run.ended
+    const acknowledged = Number(stdout.trimEnd().split('\n').at(-1))
+    const db = await Database.open(path)
+    const count = await db.count()
+    assert.ok(count >= 3 * (acknowledged + 1), `${count} rows, ${acknowledged + 1} turns of three acknowledged`)
+    assert.equal(count % 3, 0, 'the writes of one turn are there together or not at all')
+    assert.equal((await db.verify()).errors, 0)
+    await db.close()
+    assert.equal((await varve([path, 'verify'])).code, 0)
+  }
+}

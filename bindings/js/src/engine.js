@@ -11,6 +11,7 @@ import { Module } from './module.js'
 /** @typedef {import('./module.js').Progress} Progress */
 
 const PAGE_BUDGET = 1 << 20
+const encoder = new TextEncoder()
 
 export class Engine {
   #module
@@ -117,20 +118,26 @@ export class Engine {
     return this.#module.takeJson()
   }
 
+  /** Both paths, one behind the other in io.key. @param {string} from @param {string} to @param {string} same what to
+   * say when they are one place @param {Progress | undefined} progress
+   * @param {(call: any, first: number, second: number, on: number) => number} run */
+  #fromTo(from, to, same, progress, run) {
+    this.#refuseSame(from, to, same)
+    const both = this.#module.putKey(`${from}\0${to}`)
+    const first = encoder.encode(from).length
+    this.#module.check(this.#long(progress, (call, on) => run(call, first, both - first - 1, on)))
+  }
+
   /** @param {string} backup @param {string} target @param {Progress} [progress] */
   restore(backup, target, progress) {
-    this.#refuseSame(backup, target, 'the target is the backup itself: give another directory')
-    const both = this.#module.putKey(`${backup}\0${target}`)
-    const first = new TextEncoder().encode(backup).length
-    this.#module.check(this.#long(progress, (call, on) => call.restore(first, both - first - 1, on)))
+    const same = 'the target is the backup itself: give another directory'
+    this.#fromTo(backup, target, same, progress, (call, from, to, on) => call.restore(from, to, on))
   }
 
   /** @param {string} source @param {string} target @param {Progress} [progress] */
   repair(source, target, progress) {
-    this.#refuseSame(source, target, 'the target is the damaged database itself: give another directory')
-    const both = this.#module.putKey(`${source}\0${target}`)
-    const first = new TextEncoder().encode(source).length
-    this.#module.check(this.#long(progress, (call, on) => call.repair(first, both - first - 1, on)))
+    const same = 'the target is the damaged database itself: give another directory'
+    this.#fromTo(source, target, same, progress, (call, from, to, on) => call.repair(from, to, on))
     return this.#module.takeJson()
   }
 

@@ -81,12 +81,40 @@ static void failures_are_reported(void **state) {
   test_allocator_check(&a);
 }
 
+static void lists_grow(void **state) {
+  (void)state;
+  test_allocator a;
+  uint32_t *list = NULL;
+  size_t room = 0;
+  test_allocator_init(&a);
+  for (uint32_t i = 0; i < 1000; i++) {
+    uint32_t *grown = mem_grow(&a.base, list, i, &room, sizeof *list, "a list");
+    assert_non_null(grown);
+    assert_true(room > i);
+    list = grown;
+    list[i] = i;
+  }
+  for (uint32_t i = 0; i < 1000; i++) assert_int_equal(list[i], i);
+  size_t before = room;
+  test_allocator_fail(&a, 1, true);
+  assert_ptr_equal(mem_grow(&a.base, list, room - 1, &room, sizeof *list, "a list"), list); /* there is room */
+  assert_null(mem_grow(&a.base, list, room, &room, sizeof *list, "a list"));
+  assert_int_equal(room, before);
+  assert_non_null(strstr(status_message(), "for a list"));
+  assert_int_equal(list[999], 999);
+  mem_free(&a.base, list, room * sizeof *list);
+  room = SIZE_MAX / 8;
+  assert_null(mem_grow(&a.base, NULL, room, &room, 16, "what no memory holds"));
+  test_allocator_check(&a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(counts_what_was_asked),
       cmocka_unit_test(refuses_the_impossible),
       cmocka_unit_test(lines_are_aligned),
       cmocka_unit_test(failures_are_reported),
+      cmocka_unit_test(lists_grow),
   };
   return cmocka_run_group_tests_name("alloc", tests, NULL, NULL);
 }

@@ -4,37 +4,25 @@
 #define _GNU_SOURCE
 #endif
 #include "unit/env/file_place_bed.h"
+#include "unit/env/process_bed.h"
 
 /* ---- locks ---- */
 
-/* A child that has the lock of `path`, and the file open, until it is killed. */
-static pid_t child_holds(scene *s, const char *path) {
-  int ready[2];
-  char byte = 0;
-  assert_int_equal(pipe(ready), 0);
-  fflush(NULL);
-  pid_t pid = fork();
-  assert_true(pid >= 0);
-  if (pid == 0) {
-    vfs *fs = NULL;
-    vfs_file *file;
-    if (vfs_posix_open(&s->alloc.base, path, VFS_PLACE_CREATE, &fs) < 0 || vfs_lock(fs, 0) < 0) _exit(1);
-    int rc = vfs_open(fs, FILE_SINGLE, 0, VFS_WRITE, &file);
-    if (rc == VARVE_MISSING) rc = vfs_open(fs, FILE_SINGLE, 0, VFS_CREATE, &file);
-    if (rc < 0 || write(ready[1], "r", 1) != 1) _exit(1);
-    alarm(60); /* outlives no test that failed */
-    pause();
-    _exit(0);
-  }
-  close(ready[1]);
-  assert_int_equal(read(ready[0], &byte, 1), 1);
-  close(ready[0]);
-  return pid;
+static void child_opens(const child_work *w) {
+  vfs *fs = NULL;
+  vfs_file *file;
+  if (vfs_posix_open(&w->s->alloc.base, w->path, VFS_PLACE_CREATE, &fs) < 0 || vfs_lock(fs, 0) < 0) _exit(1);
+  int rc = vfs_open(fs, FILE_SINGLE, 0, VFS_WRITE, &file);
+  if (rc == VARVE_MISSING) rc = vfs_open(fs, FILE_SINGLE, 0, VFS_CREATE, &file);
+  if (rc < 0) _exit(1);
+  child_is_ready(w);
+  alarm(60); /* outlives no test that failed */
+  pause();
 }
 
-static void child_kill(pid_t pid) {
-  assert_int_equal(kill(pid, SIGKILL), 0);
-  assert_int_equal(waitpid(pid, NULL, 0), pid);
+/* A child that has the lock of `path`, and the file open, until it is killed. */
+static pid_t child_holds(scene *s, const char *path) {
+  return child_run((child_work){.s = s, .path = path}, child_opens);
 }
 
 static void lock_file_is_there_while_held(void **state) {
@@ -222,39 +210,18 @@ static void processes_take_turns_by_two_paths(void **state) {
 
 /* ---- places that cannot be written ---- */
 
-/* Runs as nobody when this is root, whom no permission stops. */
-static int try_as_nobody(scene *s, uint32_t flags) {
-  int status = 0;
-  fflush(NULL);
-  pid_t pid = fork();
-  assert_true(pid >= 0);
-  if (pid == 0) {
-    vfs *fs;
-    vfs_file *file;
-    if (geteuid() == 0 && (setegid(65534) != 0 || seteuid(65534) != 0)) _exit(99);
-    int rc = vfs_posix_open(&s->alloc.base, s->path, flags, &fs);
-    if (rc >= 0) rc = vfs_lock(fs, 0);
-    if (rc >= 0 && vfs_open(fs, FILE_SINGLE, 0, 0, &file) < 0) _exit(97);
-    if (rc >= 0 && vfs_unlock(fs) < 0) _exit(98);
-    _exit(-rc);
-  }
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_true(WIFEXITED(status));
-  return -WEXITSTATUS(status);
-}
-
 static void read_only_files(void **state) {
   scene *s = *state;
   make_file(s);
   assert_int_equal(chmod(s->path, 0444), 0);
   assert_int_equal(chmod(s->root, 0555), 0);
-  TEST_RC(try_as_nobody(s, 0), VARVE_READONLY);
-  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY));
+  TEST_RC(try_as_nobody(s, 0, FILE_SINGLE, 0), VARVE_READONLY);
+  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SINGLE, 0));
   assert_int_equal(chmod(s->root, 0755), 0);
   TEST_OK(vfs_lock(s->fs, 0));
-  TEST_RC(try_as_nobody(s, VFS_PLACE_READ_ONLY), VARVE_LOCKED);
+  TEST_RC(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SINGLE, 0), VARVE_LOCKED);
   TEST_OK(vfs_unlock(s->fs));
-  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY));
+  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SINGLE, 0));
 }
 
 int main(void) {

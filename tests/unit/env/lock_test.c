@@ -24,6 +24,8 @@ typedef struct scene {
   vfs *fs;
 } scene;
 
+#include "unit/env/process_bed.h"
+
 static vfs *open_place(scene *s, uint32_t flags) {
   vfs *fs;
   TEST_OK(vfs_posix_open(&s->alloc.base, s->path, flags, &fs));
@@ -100,31 +102,18 @@ static unsigned long long process_start(long long pid) {
   return start;
 }
 
-/* A child that waits to be killed; with `lock` it holds the lock of the place by then, and for `ms` only when not 0. */
-static pid_t child_start(scene *s, bool lock, uint32_t ms) {
-  int ready[2];
-  char byte = 0;
-  assert_int_equal(pipe(ready), 0);
-  fflush(NULL);
-  pid_t pid = fork();
-  assert_true(pid >= 0);
-  if (pid == 0) {
-    vfs *fs = NULL;
-    if (lock && (vfs_posix_open(&s->alloc.base, s->path, 0, &fs) < 0 || vfs_lock(fs, 0) < 0)) _exit(1);
-    if (write(ready[1], "r", 1) != 1) _exit(1);
-    if (ms == 0) pause();
-    usleep(ms * 1000);
-    _exit(lock && vfs_unlock(fs) < 0 ? 1 : 0);
-  }
-  close(ready[1]);
-  assert_int_equal(read(ready[0], &byte, 1), 1);
-  close(ready[0]);
-  return pid;
+static void child_locks(const child_work *w) {
+  vfs *fs = NULL;
+  if (w->lock && (vfs_posix_open(&w->s->alloc.base, w->s->path, 0, &fs) < 0 || vfs_lock(fs, 0) < 0)) _exit(1);
+  child_is_ready(w);
+  if (w->ms == 0) pause();
+  usleep(w->ms * 1000);
+  _exit(w->lock && vfs_unlock(fs) < 0 ? 1 : 0);
 }
 
-static void child_kill(pid_t pid) {
-  assert_int_equal(kill(pid, SIGKILL), 0);
-  assert_int_equal(waitpid(pid, NULL, 0), pid);
+/* A child that waits to be killed; with `lock` it holds the lock of the place by then, and for `ms` only when not 0. */
+static pid_t child_start(scene *s, bool lock, uint32_t ms) {
+  return child_run((child_work){.s = s, .lock = lock, .ms = ms}, child_locks);
 }
 
 /* ---- native processes ---- */
@@ -340,28 +329,6 @@ static void what_dead_nodes_left_is_removed(void **state) {
 
 /* ---- places that cannot be written ---- */
 
-/* Runs as nobody when this is root, whom no permission stops. */
-static int try_as_nobody(scene *s, uint32_t flags) {
-  int status = 0;
-  fflush(NULL);
-  pid_t pid = fork();
-  assert_true(pid >= 0);
-  if (pid == 0) {
-    vfs *fs;
-    if (geteuid() == 0 && (setegid(65534) != 0 || seteuid(65534) != 0)) _exit(99);
-    int rc = vfs_posix_open(&s->alloc.base, s->path, flags, &fs);
-    if (rc >= 0) rc = vfs_lock(fs, 0);
-    if (rc < 0) fprintf(stderr, "nobody: %s\n", status_message());
-    vfs_file *file;
-    if (rc >= 0 && (flags & VFS_PLACE_READ_ONLY) != 0 && vfs_open(fs, FILE_SST, 1, 0, &file) < 0) _exit(97);
-    if (rc >= 0 && vfs_unlock(fs) < 0) _exit(98);
-    _exit(-rc);
-  }
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_true(WIFEXITED(status));
-  return -WEXITSTATUS(status);
-}
-
 static void read_only_directories(void **state) {
   scene *s = *state;
   vfs_file *file;
@@ -371,19 +338,19 @@ static void read_only_directories(void **state) {
   snprintf(table, sizeof(table), "%s/1.sst", s->path);
   assert_int_equal(chmod(table, 0444), 0);
   assert_int_equal(chmod(s->path, 0555), 0);
-  TEST_RC(try_as_nobody(s, 0), VARVE_READONLY);
-  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY)); /* no LOCK, no owner */
+  TEST_RC(try_as_nobody(s, 0, FILE_SST, 1), VARVE_READONLY);
+  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SST, 1)); /* no LOCK, no owner */
   assert_int_equal(chmod(s->path, 0755), 0);
   TEST_OK(vfs_lock(s->fs, 0)); /* makes LOCK */
   assert_int_equal(chmod(s->path, 0555), 0);
   char path[TEST_PATH_MAX + 8];
   snprintf(path, sizeof(path), "%s/LOCK", s->path);
   assert_int_equal(chmod(path, 0444), 0);
-  TEST_RC(try_as_nobody(s, VFS_PLACE_READ_ONLY), VARVE_LOCKED);
+  TEST_RC(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SST, 1), VARVE_LOCKED);
   TEST_OK(vfs_unlock(s->fs));
-  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY)); /* a shared lock */
+  TEST_OK(try_as_nobody(s, VFS_PLACE_READ_ONLY, FILE_SST, 1)); /* a shared lock */
   assert_string_equal(read_text(s, "LOCK"), "");
-  TEST_RC(try_as_nobody(s, 0), VARVE_READONLY);
+  TEST_RC(try_as_nobody(s, 0, FILE_SST, 1), VARVE_READONLY);
 }
 
 #define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)
