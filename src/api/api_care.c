@@ -33,10 +33,10 @@ VARVE_API int varve_backup(varve_db *db, const char *target, varve_backup_report
 
 typedef int (*care_copy)(env *from, env *to, varve_progress progress, void *context);
 
-/* Both places, locked, for as long as the copy takes. */
-static int care_copy_place(const char *source, const char *target, care_copy copy, varve_progress progress,
-                           void *context) {
-  if (source == NULL || source[0] == '\0') return status_fail(VARVE_INVALID, "the source's path is empty");
+/* Both places, locked, for as long as the copy takes. The message calls the source by its `noun`. */
+static int care_copy_place(const char *noun, const char *source, const char *target, care_copy copy,
+                           varve_progress progress, void *context) {
+  if (source == NULL || source[0] == '\0') return status_fail(VARVE_INVALID, "the %s's path is empty", noun);
   if (target == NULL || target[0] == '\0') return status_fail(VARVE_INVALID, "the target's path is empty");
   env *from, *to;
   TRY(api_open_env(source, VFS_PLACE_READ_ONLY, 0, VARVE_NOT_DATABASE, &from));
@@ -50,11 +50,11 @@ static int care_copy_place(const char *source, const char *target, care_copy cop
 }
 
 VARVE_API int varve_restore(const char *backup, const char *target, varve_progress progress, void *context) {
-  return care_copy_place(backup, target, lsm_restore, progress, context);
+  return care_copy_place("backup", backup, target, lsm_restore, progress, context);
 }
 
 VARVE_API int varve_convert(const char *source, const char *target, varve_progress progress, void *context) {
-  return care_copy_place(source, target, lsm_convert, progress, context);
+  return care_copy_place("source", source, target, lsm_convert, progress, context);
 }
 
 VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats) {
