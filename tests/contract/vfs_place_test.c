@@ -98,12 +98,6 @@ static void offsets_have_64_bits(void **state) {
 
 /* ---- memory, threads ---- */
 
-/* A log of vfs_single that could not grow where it lay is in pieces, and is not mapped: *map = NULL. */
-static int map_log(const place *p, vfs_file *file, size_t size, void **map) {
-  int rc = vfs_map(file, size, true, map);
-  return rc == VARVE_UNSUPPORTED && strncmp(p->kind->name, "single", 6) == 0 ? VARVE_OK : rc;
-}
-
 static int use_everything(const place *p, vfs *fs) {
   vfs_file *file = NULL;
   listing l = {fs, "", false, 0};

@@ -100,6 +100,12 @@ static inline int place_teardown(void **state) {
   return 0;
 }
 
+/* A log of vfs_single that could not grow where it lay is in pieces, and is not mapped: *map = NULL. */
+static inline int map_log(const place *p, vfs_file *file, size_t size, void **map) {
+  int rc = vfs_map(file, size, true, map);
+  return rc == VARVE_UNSUPPORTED && strncmp(p->kind->name, "single", 6) == 0 ? VARVE_OK : rc;
+}
+
 #define PLACE(state)   \
   place *p = *(state); \
   if (p->skip) {       \
