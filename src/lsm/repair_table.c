@@ -61,6 +61,7 @@ static void repair_table_lose(table_repair *t, uint64_t offset, uint64_t size) {
     t->lost_size += size;
     return;
   }
+  ASSERT(t->lost_size == 0); /* else that stretch would never be told */
   t->lost_at = offset;
   t->lost_size = size;
   repair_reason(t->lost_reason);
@@ -194,7 +195,10 @@ static int repair_table_by_scan(table_repair *t, table_found *found) {
       sst_index x;
       uint32_t blocks = get_u32(section.payload.data);
       uint64_t blocks_end = (uint64_t)get_u32((const uint8_t *)section.payload.data + 8 + 12 * (uint64_t)blocks) * 8;
-      if (sst_index_open(&x, section.payload, blocks_end)) found->blocks_end = MIN(found->blocks_end, blocks_end);
+      if (sst_index_open(&x, section.payload, blocks_end)) {
+        found->blocks_end = MIN(found->blocks_end, blocks_end);
+        return VARVE_OK; /* behind it come neither blocks nor ranges; what is lost before it stays to be told */
+      }
     }
     if (rc < 0 && rc != VARVE_CORRUPT) return rc;
     uint64_t size = section.kind == FOUND_NOTHING ? MIN((uint64_t)8, end - at) : section.size;

@@ -1,4 +1,4 @@
-/* fail_nth_copies.h: backups and restores while the Nth call fails, of the database's place or of the other one.
+/* fail_nth_copies.h: backups, restores, conversions and repairs while the Nth call fails, of the database's place or of the other one.
  *
  * A backup that was made stays one while the next fails: its target opens with the old state or the new one. What
  * failed succeeds when it is asked for again, in the same place.
@@ -8,11 +8,16 @@
 
 #include "crash/fail_nth_scenes.h"
 
+#include "lsm/convert.h"
+#include "lsm/copy.h"
+
 static struct {
-  nth_state state[2]; /* that the target may hold, when `made` */
-  bool made, restored;
-  vfs *fresh; /* the place of a restore */
+  nth_state state[2];        /* that the target may hold, when `made` */
+  bool made, restored, told; /* told: what a repair could not read is in its report */
+  vfs *fresh;                /* the place of a restore */
 } copies;
+
+typedef int (*copies_way)(env *from, env *to);
 
 static int copies_try_backup(nth_run *run) {
   env *e;
@@ -70,16 +75,24 @@ static void copies_after_backups(nth_run *run) {
   nth_close(&r);
 }
 
-static int copies_try_restore(nth_run *run) {
+static int copies_try(nth_run *run, fault_vfs *source, fault_vfs *target, copies_way way) {
   env *from, *to;
-  TRY(nth_env(run, run->target, VFS_PLACE_READ_ONLY, &from));
-  int rc = nth_env(run, run->f, VFS_PLACE_CREATE, &to);
+  TRY(nth_env(run, source, VFS_PLACE_READ_ONLY, &from));
+  int rc = nth_env(run, target, VFS_PLACE_CREATE, &to);
   if (rc >= 0) {
-    rc = lsm_restore(from, to, NULL, NULL);
+    rc = way(from, to);
     ALSO(api_close_env(to));
   }
   ALSO(api_close_env(from));
   return rc;
+}
+
+static int copies_way_restore(env *from, env *to) {
+  return lsm_restore(from, to, NULL, NULL);
+}
+
+static int copies_try_restore(nth_run *run) {
+  return copies_try(run, run->target, run->f, copies_way_restore);
 }
 
 /* To a fresh place below run->f. */
@@ -105,6 +118,72 @@ static void copies_after_restore(nth_run *run) {
   TEST_OK(vfs_close_fs(copies.fresh));
 }
 
+/* The database's place is read, the other one written. */
+static int copies_way_convert(env *from, env *to) {
+  return lsm_convert(from, to, NULL, NULL);
+}
+
+static int copies_way_repair(env *from, env *to) {
+  varve_repair_options none = {0};
+  varve_repair_report report;
+  TRY(lsm_repair(from, to, &none, &report));
+  copies.told = report.losses > 0;
+  if (copies.told && nth_current->mode->memory) nth_fail_at(nth_current, "repair", "lack of memory is no loss");
+  nth_current->surfaced = true; /* a read that failed is a loss, or was of what is there twice: see the comparison */
+  return VARVE_OK;
+}
+
+static void copies_convert(nth_run *run) {
+  copies.told = false;
+  copies.restored = nth_done(run, copies_try(run, run->f, run->target, copies_way_convert), "convert");
+  nth_check_released(run, "convert");
+}
+
+static void copies_repair(nth_run *run) {
+  copies.told = false;
+  copies.restored = nth_done(run, copies_try(run, run->f, run->target, copies_way_repair), "repair");
+  nth_check_released(run, "repair");
+}
+
+static bool copies_is_clear(nth_run *run) {
+  env *e;
+  NTH_OK(run, nth_env(run, run->f, VFS_PLACE_CREATE, &e));
+  bool clear = copy_require_empty(e, "copy") == VARVE_OK;
+  NTH_OK(run, api_close_env(e));
+  return clear;
+}
+
+/* A copy that failed left nothing, so that it can be asked for again, or was there already. Where nothing could be
+ * removed any more it left files that are no database, or one with nothing in it; never a part of it. */
+static void copies_after_way(nth_run *run, copies_way way) {
+  static const nth_state nothing = {.exists = {true}};
+  nth_run r = *run;
+  nth_state found;
+  r.calm = true;
+  r.f = run->target;
+  if (!copies.restored && copies_is_clear(&r)) {
+    NTH_OK(&r, copies_try(&r, run->f, run->target, way));
+    copies.restored = true;
+  }
+  int rc = nth_try_open(&r, r.f, false, &r.db);
+  if (!copies.restored && (rc == VARVE_NOT_DATABASE || rc == VARVE_CORRUPT)) return;
+  NTH_OK(&r, rc);
+  NTH_OK(&r, nth_read(&r, r.db, &found));
+  bool none = !copies.restored && memcmp(&found, &nothing, sizeof found) == 0;
+  if (!none && !copies.told) nth_compare(&r, &found, "the copy");
+  NTH_OK(&r, varve_verify(r.db, NULL, NULL, NULL));
+  NTH_OK(&r, varve_put(r.db, VARVE_STR("another"), VARVE_STR("one"), NULL));
+  nth_close(&r);
+}
+
+static void copies_after_convert(nth_run *run) {
+  copies_after_way(run, copies_way_convert);
+}
+
+static void copies_after_repair(nth_run *run) {
+  copies_after_way(run, copies_way_repair);
+}
+
 static const nth_scenario nth_copies[] = {
     {.name = "backup", .setup = scene_history, .body = copies_two_backups, .after = copies_after_backups},
     {.name = "backup, target",
@@ -124,6 +203,26 @@ static const nth_scenario nth_copies[] = {
      .after = copies_after_restore,
      .opens = true,
      .no_place = true,
+     .at_target = true},
+    {.name = "convert",
+     .setup = scene_logs,
+     .body = copies_convert,
+     .after = copies_after_convert,
+     .opens = true,
+     .kills = true},
+    {.name = "convert, target",
+     .setup = scene_logs,
+     .body = copies_convert,
+     .after = copies_after_convert,
+     .opens = true,
+     .kills = true,
+     .at_target = true},
+    {.name = "repair", .setup = scene_history, .body = copies_repair, .after = copies_after_repair, .opens = true},
+    {.name = "repair, target",
+     .setup = scene_history,
+     .body = copies_repair,
+     .after = copies_after_repair,
+     .opens = true,
      .at_target = true},
 };
 

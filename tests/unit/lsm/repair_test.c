@@ -43,6 +43,28 @@ static void a_damaged_block_is_named_with_its_neighbours(void **state) {
   bed_image_free(&image);
 }
 
+/* The last block and the footer: the index is found behind the hole, and the hole is told all the same. */
+static void a_lost_last_block_is_told_without_a_footer(void **state) {
+  (void)state;
+  repair_damages d = {.count = 0};
+  history_make(11, true);
+  image_copy(&image, &hurt);
+  uint32_t i = image_index(&hurt, FILE_SST);
+  bed_file *f = &hurt.files[i];
+  sst_footer footer;
+  TEST_OK(sst_footer_get(f->bytes + f->size - SST_FOOTER_BYTES, f->number, f->size, &footer));
+  uint64_t at = footer.part[SST_RANGES].offset - 20; /* where the blocks end */
+  f->bytes[at] ^= 1;
+  f->bytes[f->size - 100] ^= 4;
+  damage_add(&d, i, at, at + 1);
+  varve_repair_report report = repair_and_check(&d);
+  assert_int_equal(report.losses, 1);
+  assert_int_equal(report.blocks_lost, 1);
+  assert_true(seen.loss[0].offset <= at && seen.loss[0].offset + seen.loss[0].size > at);
+  bed_image_free(&hurt);
+  bed_image_free(&image);
+}
+
 /* The ends of all tables are damaged: blocks are found without them. */
 static void tables_without_index_or_footer_lose_nothing(void **state) {
   (void)state;
@@ -403,6 +425,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_whole_database_loses_nothing),
       cmocka_unit_test(a_damaged_block_is_named_with_its_neighbours),
+      cmocka_unit_test(a_lost_last_block_is_told_without_a_footer),
       cmocka_unit_test(tables_without_index_or_footer_lose_nothing),
       cmocka_unit_test(without_super_the_manifest_is_found),
       cmocka_unit_test(without_a_manifest_all_files_are_used),
