@@ -25,6 +25,15 @@ const shared = {
   AbortSignal: 'readonly',
 }
 
+/** What pages and workers have besides. */
+const web = Object.fromEntries(
+  [
+    ...['navigator', 'location', 'document', 'self', 'addEventListener', 'postMessage', 'Worker', 'WebSocket', 'Blob'],
+    ...['URLSearchParams', 'DOMException', 'MessagePort', 'BroadcastChannel', 'indexedDB', 'IDBKeyRange', 'Event'],
+    ...['EventTarget', 'CustomEvent', 'close', 'window', 'requestAnimationFrame', 'removeEventListener'],
+  ].map((name) => [name, 'readonly']),
+)
+
 export default [
   { ignores: ['build/', 'dist/', 'node_modules/', 'my_database/', '.cache/'] },
   js.configs.recommended,
@@ -54,14 +63,18 @@ export default [
     languageOptions: { globals: { URLSearchParams: 'readonly', location: 'readonly', document: 'readonly' } },
   },
   {
+    files: ['tests/browser/*.js'],
+    languageOptions: { globals: web },
+  },
+  {
     files: ['tests/**', 'bench/**', 'tools/**'],
     rules: { 'max-lines-per-function': 'off' },
   },
   {
     // What runs in a page as well may use nothing of Node's.
-    files: ['bindings/js/src/*.js', 'bindings/js/src/host/{host,memory}.js', 'bindings/js/browser.js'],
-    ignores: ['bindings/js/src/node_platform.js'],
-    languageOptions: { globals: { ...shared, process: 'off', Buffer: 'off', setImmediate: 'off' } },
+    files: ['bindings/js/src/**/*.js', 'bindings/js/browser.js'],
+    ignores: ['bindings/js/src/node_platform.js', 'bindings/js/src/host/node*.js'],
+    languageOptions: { globals: { ...shared, ...web, process: 'off', Buffer: 'off', setImmediate: 'off' } },
     rules: { 'no-undef': 'error' },
   },
 ]

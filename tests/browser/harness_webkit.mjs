@@ -1,0 +1,3 @@
+export async function launchWebKit() {
+  throw new Error('not yet')
+}
