@@ -77,7 +77,8 @@ extern "C" {
   X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again") \
   X(BUSY, -19, "iterators, snapshots or values of the database are still open")                \
   X(ABORTED, -20, "the caller's callback asked to stop")                                       \
-  X(BUG, -21, "a promise of the engine does not hold; please report this")
+  X(BUG, -21, "a promise of the engine does not hold; please report this")                     \
+  X(LEADER_LOST, -22, "the tab that had the database open is gone; open it again, or try again")
 
 enum varve_status {
 #define VARVE_STATUS_ENUM(name, number, text) VARVE_##name = (number),

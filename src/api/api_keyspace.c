@@ -3,6 +3,8 @@
  *   inner key    = varint keyspace id | user key
  *   catalog      = id 1: name -> u64 id;  the empty name -> u64 next id to give
  *
+ * Names that begin with a zero byte are no keyspaces' and never listed: under them the engine keeps entries of its own.
+ *
  * Ids are never given twice, so a handle to a dropped keyspace can never reach the entries of a later one.
  */
 #include "api/api_int.h"
@@ -79,7 +81,10 @@ static int keyspace_open(varve_db *db, slice name, varve_keyspace **out) {
 }
 
 static int keyspace_check_name(slice name) {
-  if (name.size > 0 && name.size <= VARVE_KEYSPACE_NAME_MAX && name.data != NULL) return VARVE_OK;
+  if (name.size > 0 && name.size <= VARVE_KEYSPACE_NAME_MAX && name.data != NULL) {
+    if (*(const uint8_t *)name.data != 0) return VARVE_OK;
+    return status_fail(VARVE_INVALID, "a keyspace's name must not begin with a zero byte");
+  }
   return status_fail(VARVE_INVALID, "a keyspace's name has 1 to 255 bytes; this one has %zu", name.size);
 }
 
@@ -124,7 +129,7 @@ VARVE_API int varve_keyspace_drop(varve_db *db, varve_slice name) {
 }
 
 VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varve_slice name), void *context) {
-  static const uint8_t from[2] = {KEYSPACE_CATALOG, 0}, to[1] = {KEYSPACE_CATALOG + 1};
+  static const uint8_t from[2] = {KEYSPACE_CATALOG, 1}, to[1] = {KEYSPACE_CATALOG + 1};
   TRY(api_check(db));
   if (visit == NULL) return status_fail(VARVE_INVALID, "there is nobody to tell the names: visit is NULL");
   user_iter *it;

@@ -1,6 +1,7 @@
 /* api_wasm_rows.c: what JavaScript calls to walk, count and look after a database: a page of rows in one crossing,
  * snapshots, keyspaces, and reports as JSON texts. api_wasm.h says what lies where.
  */
+#include "api/api_int.h"
 #include "api/api_wasm.h"
 
 #include <stdio.h>
@@ -178,6 +179,17 @@ WASM_EXPORT("keyspace_list") int wasm_keyspace_list(varve_db *db) {
   if (kept < 0) return kept;
   if (rc < 0) return rc;
   return wasm_page_result(&wasm_state()->page);
+}
+
+/* Where the numbers of the clients' last commits are: 01 00 'c' <client id> -> u64. It is no keyspace of an
+ * application, but keys in it are read and written like those of one. out[0] = the keyspace, for as long as the
+ * instance lives. */
+WASM_EXPORT("keyspace_clients") int wasm_keyspace_clients(varve_db *db) {
+  static varve_keyspace clients = {.id = KEYSPACE_CATALOG, .prefix = {KEYSPACE_CATALOG, 0, 'c'}, .prefix_size = 3};
+  TRY(api_check(db));
+  clients.db = db;
+  wasm_state()->io.out[0] = (uint32_t)(uintptr_t)&clients;
+  return VARVE_OK;
 }
 
 static int wasm_progress(void *context, uint64_t done, uint64_t total) {

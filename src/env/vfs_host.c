@@ -57,7 +57,7 @@ static int host_fail(int status) {
   int size = host_message(text, sizeof text - 1);
   if (size < 0 || (size_t)size >= sizeof text) size = 0;
   text[size] = '\0';
-  if (status > VARVE_NOMEM || status < VARVE_BUG) status = VARVE_IO;
+  if (status > VARVE_NOMEM || status < VARVE_LEADER_LOST) status = VARVE_IO;
   return status_fail(status, "%s", size == 0 ? "the JavaScript host reported a failure" : text);
 }
 

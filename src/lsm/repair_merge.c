@@ -249,6 +249,7 @@ static int repair_merge_add_name(repair_merger *m, uint32_t at, slice text, uint
 static int repair_merge_catalog(repair_merger *m, slice key, slice value) {
   ASSERT(key.size > 0 && *(const uint8_t *)key.data == MERGE_CATALOG);
   slice name = slice_make((const uint8_t *)key.data + 1, key.size - 1);
+  if (name.size > 1 && *(const uint8_t *)name.data == 0) return VARVE_OK; /* the engine's own: nobody waits for it now */
   uint64_t id = value.size == 8 ? get_u64(value.data) : 0;
   bool sane = name.size <= VARVE_KEYSPACE_NAME_MAX && id >= MERGE_FIRST && id <= MERGE_ID_MAX + (name.size == 0);
   if (!sane) m->impossible++;
