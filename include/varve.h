@@ -2,10 +2,10 @@
  *
  * Read this file from top to bottom: it is ordered as a lesson.
  *
- *   1. Types and results      4. Iterators and counting    7. Care: compact, verify, backup, stats
- *   2. Open and close         5. Snapshots                 8. Hosts without threads
- *   3. Put, get, delete,      6. Keyspaces
- *      batches, sync
+ *   1. Types and results      4. Iterators and counting    8. Indexes and tuples
+ *   2. Open and close         5. Snapshots                 9. Care: compact, verify, backup, stats
+ *   3. Put, get, delete,      6. Keyspaces                10. Hosts without threads
+ *      batches, sync          7. Transactions
  *
  * The shortest program:
  *
@@ -96,6 +96,7 @@ typedef struct varve_keyspace varve_keyspace;
 typedef struct varve_snapshot varve_snapshot;
 typedef struct varve_batch varve_batch;
 typedef struct varve_iter varve_iter;
+typedef struct varve_txn varve_txn;
 
 /* Bytes that somebody else owns. `data` may be NULL when size is 0. */
 typedef struct varve_slice {
@@ -300,10 +301,162 @@ VARVE_API int varve_keyspace_drop(varve_db *db, varve_slice name); /* removes it
 /* Calls `visit` with each name in order until it returns non-zero (then the result is ABORTED). */
 VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varve_slice name), void *context);
 
-/* ---- 7. Care: compact, verify, backup, stats ------------------------------------------------------ */
+/* ---- 8. Indexes and tuples ------------------------------------------------------------------------ */
 
 /* How far a long call is; `total` may grow while it runs. Return non-zero to stop it with ABORTED. */
 typedef int (*varve_progress)(void *context, uint64_t done, uint64_t total);
+
+/* An index finds rows by something else than their key. It is a list of postings, (index key, primary key), kept in
+ * the database beside the data and changed in the same commits. A posting is there once however often it is inserted.
+ *   BTREE  ordered by index key: equality, ranges, prefixes, smallest and largest, in both directions
+ *   HASH   equality alone, faster: tables that cannot hold the key are not looked at
+ * An index with an `extract` function maintains itself: every way of writing to its keyspace changes it in the same
+ * commit. One without is manual: the program inserts and removes postings. */
+typedef struct varve_index varve_index;
+typedef enum varve_index_kind { VARVE_BTREE = 1, VARVE_HASH = 2 } varve_index_kind;
+
+/* Tells the index keys of a row by calling `emit` for each: a row without any is not in the index (as NULL in SQL), one
+ * with several is in it several times. It must tell the same whenever it is given the same row, may be called by any
+ * thread, more than once for a change, and must not call the database. Non-zero from `emit` is to be returned at once;
+ * any other failure (< 0) becomes the write's. */
+typedef int (*varve_index_emit)(void *emit_context, varve_slice index_key);
+typedef int (*varve_index_extract)(void *context, varve_slice key, varve_slice value, varve_index_emit emit,
+                                   void *emit_context);
+
+typedef struct varve_index_options {
+  varve_index_kind kind;       /* create: 0 = BTREE. open: 0 = as it is */
+  bool unique;                 /* at most one primary key for an index key */
+  varve_keyspace *keyspace;    /* whose rows it is of, NULL = the default keyspace; of an index that maintains itself */
+  varve_index_extract extract; /* NULL = a manual index */
+  void *context;               /* of extract */
+  varve_progress progress;     /* of the building; may be NULL */
+  void *progress_context;
+  uint64_t reserved[4]; /* zero */
+} varve_index_options;
+
+/* Makes an index. One that maintains itself is built from the rows that are there, in short steps beside which reads
+ * and writes go on. Stopped by `progress`, a failure, a close or a crash it is left unfinished, and the next
+ * varve_index_open goes on with it. Handles are owned by the database, as those of keyspaces are. `options` may be NULL.
+ * Errors: EXISTS (the name is taken, or two rows have one key of a unique index: then nothing of it is left), INVALID,
+ * ABORTED, and those of varve_put. */
+VARVE_API int varve_index_create(varve_db *db, varve_slice name, const varve_index_options *options,
+                                 varve_index **index);
+
+/* Opens an index. One that maintains itself needs its `extract` again after each varve_open: until then writes to its
+ * keyspace fail with INVALID. Kind and, where they are set, unique and keyspace must be those that it was made with.
+ * `options` may be NULL (a manual index, or reading only). NOTFOUND; errors as varve_index_create. */
+VARVE_API int varve_index_open(varve_db *db, varve_slice name, const varve_index_options *options, varve_index **index);
+
+/* Removes an index with all its postings, in time that does not depend on how many there are. NOTFOUND. */
+VARVE_API int varve_index_drop(varve_db *db, varve_slice name);
+
+/* Calls `visit` with each name in order until it returns non-zero (then the result is ABORTED). */
+VARVE_API int varve_index_list(varve_db *db, int (*visit)(void *context, varve_slice name), void *context);
+
+typedef struct varve_index_info {
+  varve_slice name; /* borrowed from the handle */
+  varve_index_kind kind;
+  bool unique;
+  bool maintained;  /* by itself */
+  bool ready;       /* it is built; false: varve_index_open has to go on with it */
+  uint64_t entries; /* postings, counted by walking over them */
+} varve_index_info;
+VARVE_API int varve_index_get_info(varve_index *index, varve_index_info *info);
+
+/* Insert and remove one posting of a manual index, in `txn` or, when that is NULL, in a commit of its own.
+ * insert: EXISTS when the index is unique and the key has another primary key. remove: NOTFOUND.
+ * Errors: KEY_TOO_LARGE (index key and primary key have some 65,000 bytes together), INVALID, those of varve_put. */
+VARVE_API int varve_index_insert(varve_index *index, varve_txn *txn, varve_slice key, varve_slice primary);
+VARVE_API int varve_index_remove(varve_index *index, varve_txn *txn, varve_slice key, varve_slice primary);
+
+/* The primary key of `key`, the lowest one when there are several. Fastest. OK or NOTFOUND; varve_value_release. */
+VARVE_API int varve_index_get(varve_index *index, varve_txn *txn, varve_slice key, varve_value *primary);
+
+/* Iterators over postings, not yet positioned: varve_iter_key is the index key, varve_iter_value the primary key; seek
+ * takes an index key. By index key, then by primary key. With `txn` they see what it sees.
+ *   find    the postings of one key, of both kinds      range   lower <= key < upper; an empty slice is no bound
+ *   prefix  keys that begin with the bytes
+ * range and prefix: UNSUPPORTED for HASH. */
+VARVE_API int varve_index_find(varve_index *index, varve_txn *txn, varve_slice key, varve_iter **iter);
+VARVE_API int varve_index_range(varve_index *index, varve_txn *txn, varve_slice lower, varve_slice upper,
+                                varve_iter **iter);
+VARVE_API int varve_index_prefix(varve_index *index, varve_txn *txn, varve_slice prefix, varve_iter **iter);
+
+/* An iterator over the whole index, on its first or last posting; NOTFOUND when there is none. UNSUPPORTED for HASH. */
+VARVE_API int varve_index_min(varve_index *index, varve_txn *txn, varve_iter **iter);
+VARVE_API int varve_index_max(varve_index *index, varve_txn *txn, varve_iter **iter);
+
+typedef struct varve_index_report {
+  uint64_t rows, entries;  /* looked at: of the keyspace, of the index */
+  uint64_t missing, wrong; /* postings that are not there, and that should not be there */
+  char first[256];         /* the first of them, in a sentence */
+} varve_index_report;
+
+/* Compares an index with its rows, both ways, as of now; of a manual index only its own form can be checked. OK, or
+ * CORRUPT with the report filled in; varve_index_rebuild helps. `report` and `progress` may be NULL. */
+VARVE_API int varve_index_verify(varve_index *index, varve_index_report *report, varve_progress progress,
+                                 void *context);
+
+/* Empties an index that maintains itself and builds it anew, as varve_index_create does. */
+VARVE_API int varve_index_rebuild(varve_index *index, varve_progress progress, void *context);
+
+/* Tuples: lists of values as bytes that have the order of the lists, for keys of rows and of indexes. docs/FORMAT.md
+ * says which bytes; JavaScript's keyEncoding 'tuple' makes the same. NULL < false < true < numbers < dates < text <
+ * bytes < lists, and a tuple comes before every longer one that begins with it. Each element is ordered upwards or,
+ * when it says so, downwards. */
+typedef enum varve_tuple_type {
+  VARVE_TUPLE_NULL = 0,
+  VARVE_TUPLE_BOOL = 1,
+  VARVE_TUPLE_NUMBER = 2, /* 64-bit integers and doubles, together by what they are worth */
+  VARVE_TUPLE_DATE = 3,   /* milliseconds since 1970 UTC, in `number` */
+  VARVE_TUPLE_TEXT = 4,   /* UTF-8, by code points */
+  VARVE_TUPLE_BYTES = 5,
+  VARVE_TUPLE_LIST = 6, /* the elements up to its END are in a list; up to 32 in each other */
+  VARVE_TUPLE_END = 7
+} varve_tuple_type;
+
+typedef struct varve_tuple_element {
+  varve_tuple_type type;
+  bool descending; /* of the tuple's own elements; those of a list go the way of the list */
+  bool boolean;
+  /* A number is `integer` when is_integer, else `natural` when is_natural, else `number`. A reader sets all that apply,
+   * and always `number`, the nearest double. */
+  bool is_integer, is_natural;
+  int64_t integer;
+  uint64_t natural;
+  double number;
+  varve_slice bytes; /* of text and bytes */
+} varve_tuple_element;
+
+/* A tuple being written into a buffer of the caller's. Only `data` and `size` are for the caller to look at. */
+typedef struct varve_tuple {
+  uint8_t *data;
+  size_t size, room;
+  uint32_t depth;
+  bool turned;
+} varve_tuple;
+VARVE_API void varve_tuple_begin(varve_tuple *tuple, void *data, size_t room);
+
+/* Appends an element. Errors, with nothing written: LIMIT (there is no room), INVALID (NaN, text that is no UTF-8). */
+VARVE_API int varve_tuple_put(varve_tuple *tuple, const varve_tuple_element *element);
+VARVE_API varve_slice varve_tuple_slice(const varve_tuple *tuple);
+
+/* A tuple being read. Text and bytes are borrowed from the tuple or from the caller's scratch, which is large enough
+ * when it has the tuple's size. */
+typedef struct varve_tuple_reader {
+  const uint8_t *data;
+  size_t size, at;
+  uint8_t *scratch;
+  size_t scratch_size, scratch_used;
+  uint32_t depth;
+  bool turned;
+} varve_tuple_reader;
+VARVE_API void varve_tuple_read(varve_tuple_reader *reader, varve_slice bytes, void *scratch, size_t scratch_size);
+
+/* The next element: OK, DONE, CORRUPT (the bytes are no tuple), LIMIT (the scratch is too small). */
+VARVE_API int varve_tuple_next(varve_tuple_reader *reader, varve_tuple_element *element);
+
+/* ---- 9. Care: compact, verify, backup, stats ------------------------------------------------------ */
 
 /* Writes memory to tables and merges all levels, of all keyspaces, until nothing superseded or deleted (that no
  * snapshot needs) is left. `progress` may be NULL. Reads and writes go on. Errors: IO, FULL, CORRUPT, ABORTED. */
@@ -410,7 +563,7 @@ typedef struct varve_stats {
 /* Fills in `stats`, without I/O. */
 VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats);
 
-/* ---- 8. Hosts without threads --------------------------------------------------------------------- */
+/* ---- 10. Hosts without threads --------------------------------------------------------------------- */
 
 /* Does about `budget` bytes of background work (flush, compaction, syncs that are due) on the caller's thread. *more
  * says whether there is more to do; it may be NULL. Never needed where the database has its own thread. */

@@ -109,12 +109,15 @@
 #include "lsm/repair_merge.c"
 #include "lsm/repair.c"
 
+#include "index/tuple.c"
+
 #include "api/api_db.c"
 #include "api/api_batch.c"
 #include "api/api_read.c"
 #include "api/api_keyspace.c"
 #include "api/api_care.c"
 #include "api/api_repair.c"
+#include "api/api_tuple.c"
 #if defined(__EMSCRIPTEN__)
 #include "api/api_wasm.c"
 #include "api/api_wasm_rows.c"
