@@ -32,6 +32,7 @@ export const STATUS = Object.freeze({
   BUSY: -19,
   ABORTED: -20,
   BUG: -21,
+  LEADER_LOST: -22,
 })
 
 /** @type {Readonly<Record<number, { name: string, text: string }>>} */
@@ -61,6 +62,7 @@ export const STATUS_BY_NUMBER = Object.freeze({
   '-19': { name: 'BUSY', text: 'iterators, snapshots or values of the database are still open' },
   '-20': { name: 'ABORTED', text: "the caller's callback asked to stop" },
   '-21': { name: 'BUG', text: 'a promise of the engine does not hold; please report this' },
+  '-22': { name: 'LEADER_LOST', text: 'the tab that had the database open is gone; open it again, or try again' },
 })
 
 export const ABI_VERSION = 3

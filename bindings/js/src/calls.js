@@ -49,5 +49,5 @@ const NAMES = [
   ...['db_open', 'db_close', 'db_get', 'db_release', 'db_has', 'db_get_many', 'db_write', 'db_sync', 'db_work'],
   ...['db_stats', 'db_compact', 'db_flush', 'db_verify', 'db_backup', 'restore', 'db_count', 'stage', 'unstage'],
   ...['iter_open', 'iter_close', 'iter_seek', 'iter_page', 'snapshot_open', 'snapshot_close'],
-  ...['keyspace_open', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
+  ...['keyspace_open', 'keyspace_clients', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
 ]

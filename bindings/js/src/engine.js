@@ -290,6 +290,12 @@ export class Engine {
     return this.#module.result(0)
   }
 
+  /** The hidden keyspace of the numbers of clients' last commits. */
+  clientsKeyspace() {
+    this.#module.check(this.#module.call.keyspace_clients(this.#db))
+    return this.#module.result(0)
+  }
+
   /** @param {string} name */
   dropKeyspace(name) {
     return this.#module.check(this.#module.call.keyspace_drop(this.#db, this.#module.putKey(name))) === 1

@@ -4,7 +4,7 @@
 import { STATUS, STATUS_BY_NUMBER } from './abi.js'
 
 /** @type {Set<number>} */
-const RETRYABLE = new Set([STATUS.CONFLICT, STATUS.LOCKED, STATUS.BUSY])
+const RETRYABLE = new Set([STATUS.CONFLICT, STATUS.LOCKED, STATUS.BUSY, STATUS.LEADER_LOST])
 
 /** A failure of the database. `code` is 'ERR_DB_' and the name of the status; `retryable` says whether the same call
  * may succeed later without any repair. */
