@@ -25,6 +25,16 @@ static inline size_t filter_line(uint64_t hash, size_t lines) {
   return (size_t)(((hash >> 32) * (uint64_t)lines) >> 32) * FILTER_LINE;
 }
 
+INTERNAL slice filter_system_part(slice key) {
+  static const uint8_t entry[3] = {1, 0, 'h'};
+  if (!slice_starts_with(key, slice_make(entry, sizeof entry))) return key;
+  const uint8_t *from = key.data;
+  reader r = {from + sizeof entry, from + key.size};
+  uint64_t id;
+  if (!read_varint64(&r, &id) || reader_left(&r) < FILTER_ENTRY_HASH) return key;
+  return slice_make(from, (size_t)(r.at - from) + FILTER_ENTRY_HASH);
+}
+
 INTERNAL int filter_build(const uint64_t *hashes, size_t count, uint32_t bits_per_key, buf *out) {
   ASSERT(bits_per_key >= 1 && bits_per_key <= BLOOM_BITS_MAX);
   if (bits_per_key == 1 || count == 0) return VARVE_OK;

@@ -147,6 +147,13 @@ static inline void sst_writer_count_seq(sst_writer *w, uint64_t seq) {
   if (seq > w->summary.seq_max) w->summary.seq_max = seq;
 }
 
+/* Entries of a hash index that differ behind their hash alone have one hash here. */
+static inline int sst_writer_add_hash(sst_writer *w, uint64_t hash) {
+  size_t size = w->hashes.size;
+  if (UNLIKELY(size > 0 && get_u64(w->hashes.data + size - sizeof hash) == hash)) return VARVE_OK;
+  return buf_append_u64(&w->hashes, hash);
+}
+
 static int sst_writer_add_checked(sst_writer *w, slice key, uint64_t trailer, slice value) {
   bool new_key = true;
   if (LIKELY(w->summary.entries > 0)) {
@@ -164,7 +171,7 @@ static int sst_writer_add_checked(sst_writer *w, slice key, uint64_t trailer, sl
       TRY(sst_writer_cut(w, key));
     }
   }
-  if (new_key && w->options.bloom_bits > 1) TRY(buf_append_u64(&w->hashes, key_hash(key)));
+  if (new_key && w->options.bloom_bits > 1) TRY(sst_writer_add_hash(w, key_hash(key)));
   TRY(block_builder_add(&w->block, key, trailer, value));
   w->last_trailer = trailer;
   w->summary.entries++;

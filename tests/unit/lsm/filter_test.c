@@ -108,12 +108,63 @@ static void golden_bits(void **state) {
   test_allocator_check(&a);
 }
 
+/* Entries of a hash index are one key to a filter when they have one hash; nothing else is cut. */
+static void hash_entries_are_cut(void **state) {
+  (void)state;
+  static const struct {
+    const char *key;
+    size_t size, part;
+  } rows[] = {{"\1\0h\5"
+               "12345678"
+               "tail",
+               16, 12},
+              {"\1\0h\5"
+               "12345678",
+               12, 12},
+              {"\1\0h\5"
+               "1234567",
+               11, 11},
+              {"\1\0h\x80\1"
+               "12345678x",
+               14, 13},
+              {"\1\0h\x80", 4, 4},
+              {"\1\0h", 3, 3},
+              {"\1\0b\5"
+               "12345678"
+               "tail",
+               16, 16},
+              {"\1\1h\5"
+               "12345678"
+               "tail",
+               16, 16},
+              {"\2\0h\5"
+               "12345678"
+               "tail",
+               16, 16},
+              {"\1", 1, 1},
+              {"", 0, 0}};
+  for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    assert_int_equal(filter_part(slice_make(rows[i].key, rows[i].size)).size, rows[i].part);
+  }
+  assert_true(key_hash(slice_make("\1\0h\5"
+                                  "12345678"
+                                  "a",
+                                  13)) == key_hash(slice_make("\1\0h\5"
+                                                              "12345678",
+                                                              12)));
+  assert_true(key_hash(slice_make("\1\0b\5"
+                                  "12345678"
+                                  "a",
+                                  13)) != key_hash(slice_make("\1\0b\5"
+                                                              "12345678",
+                                                              12)));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(built_keys_are_found),
-      cmocka_unit_test(few_false_positives),
-      cmocka_unit_test(nothing_says_maybe),
-      cmocka_unit_test(golden_bits),
+      cmocka_unit_test(built_keys_are_found), cmocka_unit_test(few_false_positives),
+      cmocka_unit_test(nothing_says_maybe),   cmocka_unit_test(golden_bits),
+      cmocka_unit_test(hash_entries_are_cut),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
