@@ -121,4 +121,5 @@
 #if defined(__EMSCRIPTEN__)
 #include "api/api_wasm.c"
 #include "api/api_wasm_rows.c"
+#include "api/api_wasm_value.c"
 #endif

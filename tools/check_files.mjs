@@ -14,7 +14,7 @@ const COLUMNS = 120
  * @type {Record<string, number>}
  */
 const LONG_FILES = {
-  'bindings/js/index.d.ts': 540, // one page for all that a program sees
+  'bindings/js/index.d.ts': 600, // one page for all that a program sees
 }
 
 /** Names that a tool or a reader expects in many places. */

@@ -10,6 +10,8 @@
  * ```
  */
 
+import type { BackupReport, RepairLoss, RepairReport, Stats, VerifyReport } from './reports.js'
+
 // What other libraries declare, where they are there: a program needs neither the DOM's types nor Node's.
 declare global {
   interface SymbolConstructor {
@@ -49,6 +51,12 @@ type WritableBytes = {
     releaseLock(): void
   }
 }
+
+/** What a value is put from: a ReadableStream, a Readable of Node, or anything else that gives pieces of bytes. */
+type SourceOfBytes = ReadableBytes | AsyncIterable<ArrayBufferView> | Iterable<ArrayBufferView>
+/** The platform's ReadableStream, or what is known of it where none is declared. */
+type HostReadable = (Global extends { ReadableStream: infer C } ? Instance<C> : ReadableBytes) &
+  AsyncIterable<Uint8Array> & { cancel(reason?: any): Promise<void> }
 
 /** How much an acknowledged write survives: 'relaxed' the death of the process, 'strict' a power cut. */
 export type Durability = 'relaxed' | 'strict'
@@ -196,6 +204,33 @@ export interface Store<K = string, V = string> {
   /** clear() as a commit of its own, made when it returns. */
   clearSync(range?: ClearRange<K>): void
 
+  /** The value of a key as a stream of Uint8Arrays, the bytes as they are stored; undefined when there is none. What it
+   * gives is the value at the call; it is kept until the stream has ended or was cancelled. */
+  getStream(
+    key: Input<K>,
+    options?: {
+      snapshot?: Snapshot
+      /** The stream then fails with the signal's reason. */
+      signal?: HostSignal
+      /** Bytes. Default 65,536. */
+      chunkSize?: number
+      keyEncoding?: Encoding
+    },
+  ): Promise<HostReadable | undefined>
+  /** Stores what a stream gives, once it has ended; nothing of it when it fails. */
+  putStream(
+    key: Input<K>,
+    source: SourceOfBytes,
+    options?: {
+      /** How many bytes there will be: it is checked, and spares memory. */
+      size?: number
+      /** Stops the source; the promise is rejected with the signal's reason. */
+      signal?: HostSignal
+      durability?: Durability
+      keyEncoding?: Encoding
+    },
+  ): Promise<void>
+
   /** Tells of changes to a range, in their order, after they were made: those of each call (put, del, batch, clear)
    * at once. */
   watch(range?: WatchRange<K>): Watcher<K, V>
@@ -275,124 +310,7 @@ export interface ProgressOptions {
   /** Looked at with every progress; the call then fails with the signal's reason. */
   signal?: HostSignal
 }
-export interface VerifyReport {
-  files: number
-  blocks: number
-  entries: number
-  bytes: number
-  errors: number
-}
-export interface BackupReport {
-  filesCopied: number
-  filesKept: number
-  bytesCopied: number
-  sequence: number
-}
-/** What could not be saved, or was damaged and could be made anew. */
-export interface RepairLoss {
-  /** '7.sst'; empty when it is no one file's. */
-  file: string
-  reason: string
-  offset: number
-  /** Bytes; 0 when it is not known, or none. */
-  size: number
-  /** Nothing is missing because of it. */
-  harmless: boolean
-  /** What is missing lies behind this key, as far as that is known. */
-  after?: Uint8Array
-  /** What is missing lies before this key, as far as that is known. */
-  before?: Uint8Array
-  /** The number of that key's keyspace; 0 is the default one. */
-  afterKeyspace?: number
-  beforeKeyspace?: number
-}
-export interface RepairReport {
-  /** In the new database. */
-  entries: number
-  /** Tables that were looked at, those of them that are damaged, and those of which nothing was saved. */
-  tables: number
-  tablesDamaged: number
-  tablesLost: number
-  /** The same of logs. */
-  logs: number
-  logsDamaged: number
-  logsLost: number
-  /** Places in tables, places in logs, and bytes of both, that are lost. */
-  blocksLost: number
-  commitsLostAt: number
-  bytesLost: number
-  /** Leftovers that are no part of the database. */
-  filesIgnored: number
-  /** Their names were lost. */
-  keyspacesRenamed: number
-  /** How often something is missing: 0 = everything was saved. */
-  losses: number
-  /** Damage that cost nothing. */
-  mended: number
-  /** Which files count was not known: entries that were deleted or overwritten may be back. */
-  listLost: boolean
-}
-export interface LevelStats {
-  tables: number
-  bytes: number
-  entries: number
-  tombstones: number
-}
-/** Sizes are bytes; counters begin at 0 when the database is opened. */
-export interface Stats {
-  /** The number of the last commit. */
-  sequence: number
-  /** Bytes of live tables, log and manifest. */
-  diskBytes: number
-  /** Bytes of live tables. */
-  tableBytes: number
-  /** Bytes of the log. */
-  logBytes: number
-  /** Bytes of memory that the engine holds now. */
-  memoryBytes: number
-  /** The bound on memoryBytes. */
-  memoryBytesMax: number
-  /** Bytes of writes that are not in tables yet. */
-  memtableBytes: number
-  /** Bytes of blocks in the cache. */
-  cacheBytes: number
-  /** Blocks that were found in the cache. */
-  cacheHits: number
-  /** Blocks that had to be read. */
-  cacheMisses: number
-  /** Commits made. */
-  commits: number
-  /** Changes in them. */
-  writes: number
-  /** Keys looked up. */
-  gets: number
-  /** Rows that are open now. */
-  iterators: number
-  /** Snapshots that are open now. */
-  snapshots: number
-  /** Bytes of keys and values committed, before the log and compaction. */
-  bytesWritten: number
-  /** Memtables written to tables. */
-  flushes: number
-  /** Merges of tables. */
-  compactions: number
-  /** Tables that were moved to the next level as they were. */
-  trivialMoves: number
-  /** Bytes of tables that flushes wrote. */
-  bytesFlushed: number
-  /** Bytes of tables that compactions read. */
-  bytesCompactedIn: number
-  /** Bytes of tables that compactions wrote. */
-  bytesCompactedOut: number
-  /** Syncs of the log. */
-  syncs: number
-  /** Commits that had to wait for, or do, background work. */
-  stalls: number
-  /** Microseconds that they took for it. */
-  stallUs: number
-  /** From the newest level down. */
-  levels: LevelStats[]
-}
+export type { BackupReport, LevelStats, RepairLoss, RepairReport, Stats, VerifyReport } from './reports.js'
 
 export interface DatabaseEvents {
   closed: () => unknown

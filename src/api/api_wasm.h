@@ -30,7 +30,7 @@
 #include "base/coding.h"
 #include "base/limits.h"
 
-#define ABI_VERSION        3
+#define ABI_VERSION        4
 #define ABI_OP_PUT         0
 #define ABI_OP_DEL         1
 #define ABI_OP_CLEAR       2

@@ -38,6 +38,13 @@ export async function sample(): Promise<void> {
   await scores.put([{ a: 1 }], 1)
   await db.backup(new WritableStream<Uint8Array>())
   await Database.restore(new Blob([]).stream(), './restored')
+  await db.putStream('film', new Blob([]).stream(), { size: 0, signal: AbortSignal.timeout(10) })
+  await db.putStream('film', process.stdin)
+  // @ts-expect-error bytes that are there already are put
+  await db.putStream('film', new Uint8Array(1))
+  const film = await db.getStream('film', { chunkSize: 1000 })
+  await film?.pipeTo(new WritableStream<Uint8Array>())
+  if (film !== undefined) for await (const chunk of film) void chunk.length
   db.on('closed', () => {}).once('error', (error) => console.log(error.code))
   // @ts-expect-error there is no such event
   db.on('close', () => {})

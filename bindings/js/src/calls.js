@@ -50,4 +50,5 @@ const NAMES = [
   ...['db_stats', 'db_compact', 'db_flush', 'db_verify', 'db_backup', 'restore', 'db_count', 'stage', 'unstage'],
   ...['iter_open', 'iter_close', 'iter_seek', 'iter_page', 'snapshot_open', 'snapshot_close'],
   ...['keyspace_open', 'keyspace_clients', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
+  ...['put_open', 'put_add', 'put_commit', 'put_close', 'value_open', 'value_close'],
 ]

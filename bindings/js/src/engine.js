@@ -223,6 +223,50 @@ export class Engine {
     this.#module.discard()
   }
 
+  // ---- Large values, in pieces
+
+  /** A value in the making. @param {number} keyspace @param {Bytes} key @param {number} size < 0 = not known yet */
+  openPut(keyspace, key, size) {
+    this.#module.check(this.#module.call.put_open(keyspace, this.#module.putKey(key), size))
+    return this.#module.result(0)
+  }
+
+  /** @param {number} handle @param {Uint8Array} bytes */
+  addToPut(handle, bytes) {
+    this.#module.check(this.#module.call.put_add(handle, bytes.length))
+    this.#module.write(this.#module.result(0), bytes)
+  }
+
+  /** Commits the value; a copy of it when it is wanted. @param {number} handle @param {number} durability
+   * @param {number} size @param {boolean} wanted */
+  commitPut(handle, durability, size, wanted) {
+    this.#module.check(this.#module.call.put_commit(this.#db, handle, durability))
+    return wanted ? this.#module.copy(this.#module.result(0), size) : null
+  }
+
+  /** @param {number} handle */
+  closePut(handle) {
+    this.#module.call.put_close(handle)
+  }
+
+  /** Pins a value where it is. @param {number} keyspace @param {number} snapshot @param {Bytes} key */
+  openValue(keyspace, snapshot, key) {
+    const size = this.#module.call.value_open(this.#db, keyspace, snapshot, this.#module.putKey(key))
+    if (size === abi.ABI_ABSENT) return undefined
+    this.#module.check(size)
+    return { handle: this.#module.result(0), at: this.#module.result(1), size }
+  }
+
+  /** @param {number} at in a value that is pinned @param {Uint8Array} target that is filled */
+  readValue(at, target) {
+    this.#module.copyTo(at, target)
+  }
+
+  /** @param {number} handle */
+  closeValue(handle) {
+    this.#module.call.value_close(handle)
+  }
+
   // ---- Iterators
 
   /** @param {import('./range.js').Span} span */

@@ -1,8 +1,16 @@
-// handles.js: what a database has open: iterators and snapshots. close() closes them, and one that a program forgot
-// is closed when its object is collected. The first of each kind that was forgotten is told of.
+// handles.js: what a database has open: iterators, snapshots, values on their way. close() closes them, and one that a
+// program forgot is closed when its object is collected. The first of each kind that was forgotten is told of.
 
-/** @typedef {'iterator' | 'snapshot'} HandleKind */
+/** @typedef {keyof typeof KINDS} HandleKind */
 /** @typedef {{ kind: HandleKind, handle: number, call: string }} Open */
+
+/** How the engine closes each kind, and how a program should have. */
+const KINDS = /** @type {const} */ ({
+  iterator: { close: 'closeIterator', fix: "walk it to its end, or call return(), or open it with 'using'" },
+  snapshot: { close: 'closeSnapshot', fix: "call close(), or open it with 'using'" },
+  value: { close: 'closeValue', fix: 'read it to its end, or call cancel()' },
+  put: { close: 'closePut', fix: 'its source must end or fail' },
+})
 
 export class Handles {
   #engine
@@ -42,8 +50,7 @@ export class Handles {
     this.#open.delete(ticket)
     if (object !== undefined) this.#forgotten.unregister(object)
     try {
-      if (found.kind === 'iterator') this.#engine.closeIterator(found.handle)
-      else this.#engine.closeSnapshot(found.handle)
+      this.#engine[KINDS[found.kind].close](found.handle)
     } catch {
       // The engine has stopped, and its memory with it.
     }
@@ -57,8 +64,7 @@ export class Handles {
     if (this.#told.has(found.call)) return
     this.#told.add(found.call)
     const { kind, call } = found
-    const fix = kind === 'snapshot' ? 'call close()' : 'walk it to its end, or call return()'
-    this.#warn(`what ${call} opened was never closed, only collected: ${fix}, or open it with 'using'`)
+    this.#warn(`what ${call} opened was never closed, only collected: ${KINDS[kind].fix}`)
   }
 
   closeAll() {

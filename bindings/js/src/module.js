@@ -278,6 +278,21 @@ export class Module {
     return ascii ? this.#buffer.latin1Slice(at, at + size) : this.#buffer.utf8Slice(at, at + size)
   }
 
+  /** A copy of bytes. @param {number} at @param {number} size */
+  copy(at, size) {
+    return this.#bytes().slice(at, at + size)
+  }
+
+  /** Copies into all of an array of the application's. @param {number} at @param {Uint8Array} target */
+  copyTo(at, target) {
+    target.set(this.#bytes().subarray(at, at + target.length))
+  }
+
+  /** @param {number} at @param {Uint8Array} bytes */
+  write(at, bytes) {
+    this.#bytes().set(bytes, at)
+  }
+
   // ---- The stage: changes on their way in, keys, bounds
 
   /** The address of `size` more bytes of the stage. @param {number} size */

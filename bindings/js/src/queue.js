@@ -164,4 +164,13 @@ export class CommitQueue {
     }
     this.#committed(bytes, durability)
   }
+
+  /** A commit of what is not in the stage. @param {number} bytes @param {number} durability
+   * @param {() => readonly Change[]} run makes it, and returns the changes to tell watchers of */
+  apart(bytes, durability, run) {
+    this.flush()
+    const changes = run()
+    if (changes.length > 0) this.#watchers.committed(changes)
+    this.#committed(bytes, durability)
+  }
 }

@@ -1,10 +1,11 @@
 // store.js: what a Database and a Keyspace have in common: reading, writing and walking keys of one keyspace.
 
-import { ABI_OP_DEL } from './abi.js'
+import { ABI_OP_DEL, VALUE_SIZE_MAX } from './abi.js'
 import { atChange, batchOf, clearOf, delOf, putOf } from './changes.js'
 import { FORM_VIEW, encodingOf } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
-import { rangeOf, spanOf } from './range.js'
+import { rangeOf, signalOf, spanOf } from './range.js'
+import { streamOf } from './get_stream.js'
 import { AsyncRows, SyncRows } from './iterator.js'
 import { Snapshot } from './snapshot.js'
 import { Watcher } from './watch.js'
@@ -22,6 +23,8 @@ import { Watcher } from './watch.js'
 
 const READ_OPTIONS = ['snapshot', 'keyEncoding', 'valueEncoding']
 const WRITE_OPTIONS = ['durability', 'keyEncoding', 'valueEncoding']
+const GET_STREAM_OPTIONS = ['snapshot', 'signal', 'chunkSize', 'keyEncoding']
+const PUT_STREAM_OPTIONS = ['size', 'signal', 'durability', 'keyEncoding']
 const CLEAR_OPTIONS = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit', 'durability', 'keyEncoding']
 
 /** @type {Readonly<Record<string, number>>} */
@@ -33,6 +36,14 @@ export function durabilityOf(durability) {
   const known = typeof durability === 'string' ? DURABILITY[durability] : undefined
   if (known === undefined) throw new TypeError(`durability must be 'relaxed' or 'strict'; got ${describe(durability)}`)
   return known
+}
+
+const CHUNK_SIZE = 64 << 10
+
+/** @param {unknown} size @param {string} name @param {number} least */
+function sizeOf(size, name, least) {
+  if (typeof size === 'number' && Number.isInteger(size) && size >= least && size <= VALUE_SIZE_MAX) return size
+  throw new TypeError(`${name} must be a whole number of bytes from ${least} to 1 GiB; got ${describe(size)}`)
 }
 
 /** @param {any} options @param {string} where */
@@ -77,9 +88,9 @@ export class Store {
   // ---- Reading
 
   /** @param {any} options @param {string} where */
-  #snapshotOf(options, where) {
+  #snapshotOf(options, where, known = READ_OPTIONS) {
     if (options === undefined) return 0
-    checkOptions(options, READ_OPTIONS, where)
+    checkOptions(options, known, where)
     if (options.snapshot === undefined) return 0
     if (!(options.snapshot instanceof Snapshot)) {
       throw new TypeError(`snapshot must come from db.snapshot(); got ${describe(options.snapshot)}`)
@@ -255,6 +266,34 @@ export class Store {
   #clearDurability(range) {
     checkOptions(range, CLEAR_OPTIONS, 'clear()')
     return durabilityOf(range?.durability)
+  }
+
+  // ---- Large values
+
+  /** A value as a stream of bytes, pinned from now on. @param {any} key @param {any} [options] */
+  async getStream(key, options) {
+    const snapshot = this.#snapshotOf(options, 'getStream()', GET_STREAM_OPTIONS)
+    const context = withEncodings(this.#context, options)
+    const chunkSize = sizeOf(options?.chunkSize ?? CHUNK_SIZE, 'chunkSize', 1)
+    const signal = signalOf(options?.signal)
+    signal?.throwIfAborted()
+    const bytes = context.keyEncoding.encode(key, 'key')
+    context.queue.flush()
+    const found = context.engine.openValue(context.keyspace, snapshot, bytes)
+    return found === undefined ? undefined : streamOf(context, found, chunkSize, signal)
+  }
+
+  /** Stores what a stream gives, once it has ended. @param {any} key @param {any} source @param {any} [options] */
+  async putStream(key, source, options) {
+    checkOptions(options, PUT_STREAM_OPTIONS, 'putStream()')
+    const durability = durabilityOf(options?.durability)
+    const size = options?.size === undefined ? undefined : sizeOf(options.size, 'size', 0)
+    const signal = signalOf(options?.signal)
+    const context = withEncodings(this.#context, options)
+    const bytes = context.keyEncoding.encode(key, 'key')
+    const own = typeof bytes === 'string' ? bytes : bytes.slice()
+    const { putStream } = await import('./put_stream.js')
+    await putStream(context, own, source, { size, signal, durability })
   }
 
   // ---- Watching

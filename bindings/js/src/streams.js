@@ -15,7 +15,7 @@ const PAUSE_AFTER_MS = 8
 
 /** Streams that are always ready starve the event loop, and with it the timers that would abort them: lets timers and
  * I/O in from time to time. */
-function pauses() {
+export function pauses() {
   let since = performance.now()
   return async () => {
     if (performance.now() - since < PAUSE_AFTER_MS) return
@@ -79,11 +79,11 @@ export async function sendBackup(host, path, writable, progress, failed) {
   }
 }
 
-/** @param {any} chunk @returns {Uint8Array} */
-function bytesOfChunk(chunk) {
+/** @param {any} chunk @param {string} whose stream it is @returns {Uint8Array} */
+export function bytesOfChunk(chunk, whose) {
   if (chunk instanceof Uint8Array) return chunk
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-  throw new TypeError(`the stream of a backup must give Uint8Arrays; it gave ${describe(chunk)}`)
+  throw new TypeError(`the stream of a ${whose} must give Uint8Arrays; it gave ${describe(chunk)}`)
 }
 
 /** Writes what a stream gives to a new file; on a failure the stream is cancelled. @param {Host} host
@@ -100,7 +100,7 @@ export async function receiveFile(host, readable, path, signal) {
         signal?.throwIfAborted()
         const { value, done } = await reader.read()
         if (done) return
-        const bytes = bytesOfChunk(value)
+        const bytes = bytesOfChunk(value, 'backup')
         if (bytes.length > 0) file.write(at, bytes, 0, bytes.length)
         at += bytes.length
       }
