@@ -23,6 +23,7 @@ const shared = {
   ReadableStream: 'readonly',
   WritableStream: 'readonly',
   AbortSignal: 'readonly',
+  TransformStream: 'readonly',
 }
 
 /** What pages and workers have besides. */
@@ -31,6 +32,15 @@ const web = Object.fromEntries(
     ...['navigator', 'location', 'document', 'self', 'addEventListener', 'postMessage', 'Worker', 'WebSocket', 'Blob'],
     ...['URLSearchParams', 'DOMException', 'MessagePort', 'BroadcastChannel', 'indexedDB', 'IDBKeyRange', 'Event'],
     ...['EventTarget', 'CustomEvent', 'close', 'window', 'requestAnimationFrame', 'removeEventListener'],
+  ].map((name) => [name, 'readonly']),
+)
+
+/** What the playground page uses besides. */
+const page = Object.fromEntries(
+  [
+    ...['localStorage', 'history', 'matchMedia', 'ResizeObserver', 'TransformStream', 'Element', 'HTMLElement'],
+    ...['HTMLInputElement', 'HTMLButtonElement', 'HTMLTextAreaElement', 'HTMLFormElement', 'HTMLSelectElement'],
+    ...['HTMLProgressElement'],
   ].map((name) => [name, 'readonly']),
 )
 
@@ -61,6 +71,10 @@ export default [
   {
     files: ['tests/package/programs/page.js'],
     languageOptions: { globals: { URLSearchParams: 'readonly', location: 'readonly', document: 'readonly' } },
+  },
+  {
+    files: ['web/*.js'],
+    languageOptions: { globals: { ...web, ...page, process: 'off', Buffer: 'off', setImmediate: 'off', gc: 'off' } },
   },
   {
     files: ['tests/browser/*.js'],
