@@ -10,6 +10,7 @@
 //   2. A file of no bytes is no database; one that is still empty when the host is closed is removed.
 
 import { HostError } from './host.js'
+import { StoredFile } from './stored_file.js'
 import { errorName, webError, withDeadline } from './web_errors.js'
 import { WebHost } from './web_host.js'
 import { DIRECTORY, fileOfName, nameOfLocation } from './web_names.js'
@@ -32,7 +33,7 @@ const PAUSE_MAX_MS = 50
  */
 
 /** @implements {WebFile} */
-class OpfsFile {
+class OpfsFile extends StoredFile {
   exists
   #name
   #handle
@@ -42,6 +43,7 @@ class OpfsFile {
 
   /** @param {string} name @param {SyncAccessHandle} handle @param {() => Promise<void>} discard removes the file */
   constructor(name, handle, discard) {
+    super()
     this.#name = name
     this.#handle = handle
     this.#discard = discard
@@ -58,7 +60,7 @@ class OpfsFile {
     this.exists = false
   }
 
-  /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
+  /** @override @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
   read(offset, bytes, at, size) {
     const wanted = Math.min(size, this.#size - offset)
     let done = 0
@@ -74,6 +76,7 @@ class OpfsFile {
 
   /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
   write(offset, bytes, at, size) {
+    this.changing(offset, offset + size)
     this.#dirty = true
     let done = 0
     while (done < size) {
@@ -101,11 +104,13 @@ class OpfsFile {
 
   /** @param {number} size */
   #resize(size) {
+    this.changing(size, this.#size)
     this.#dirty = true
     this.#change('resize', () => this.#handle.truncate(size))
     this.#size = size
   }
 
+  /** @override */
   size() {
     return this.#size
   }
@@ -171,8 +176,8 @@ export async function opfsDirectory(create) {
 }
 
 /** The handle of a file, when whoever has it gives it back within `wait` milliseconds.
- * @param {any} file @param {string} name @param {number} wait @returns {Promise<SyncAccessHandle>} */
-async function accessHandle(file, name, wait) {
+ * @param {any} file @param {string} name @param {number} [wait] @returns {Promise<SyncAccessHandle>} */
+export async function openHandle(file, name, wait = WAIT_MS) {
   const until = performance.now() + wait
   for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(2 * pause, PAUSE_MAX_MS)) {
     try {
@@ -211,7 +216,7 @@ class OpfsHost extends WebHost {
     if (!('createSyncAccessHandle' in file)) {
       throw new HostError('UNSUPPORTED', 'the private file system can be written in dedicated workers only')
     }
-    const handle = await accessHandle(file, fileName, this.#wait)
+    const handle = await openHandle(file, fileName, this.#wait)
     const discard = () => directory.removeEntry(fileName).catch(() => {}) // empty, so it counts for nothing
     this.addFile(name, new OpfsFile(fileName, handle, discard))
   }
@@ -228,8 +233,10 @@ export async function openOpfsHost(name, { wait = WAIT_MS } = {}) {
   return host
 }
 
-/** Whether this context can have such a host, as far as that shows without trying. */
+/** Whether this browser can keep databases so, as far as that shows without trying. The handles show in dedicated
+ * workers only; a page has to take them for granted. */
 export function hasOpfs() {
   const handle = /** @type {any} */ (globalThis).FileSystemFileHandle
-  return typeof handle?.prototype?.createSyncAccessHandle === 'function'
+  if (handle === undefined || typeof globalThis.navigator?.storage?.getDirectory !== 'function') return false
+  return typeof globalThis.document !== 'undefined' || typeof handle.prototype.createSyncAccessHandle === 'function'
 }

@@ -12,9 +12,12 @@ import { nameOfLocation } from './web_names.js'
 
 /** @import { Host, HostFile, HostPlace } from './host.js' */
 
+/** @import { StoredFile } from './stored_file.js' */
+
 /**
- * @typedef {HostFile & { exists: boolean, create: () => void, remove: () => void, release: () => Promise<void> }}
- *   WebFile the file of one database. release() makes everything durable and gives all handles back.
+ * @typedef {StoredFile & HostFile & { exists: boolean, create: () => void, remove: () => void,
+ *   release: () => Promise<void> }} WebFile the file of one database. release() makes everything durable and gives all
+ *   handles back.
  */
 
 /** @implements {HostPlace} */
@@ -119,10 +122,23 @@ export class WebHost {
     return 0
   }
 
+  /** Resolves when what the engine wrote, or synced with 'strict', is so: at once where its calls did it.
+   * @param {'relaxed' | 'strict'} [_durability] @returns {Promise<void>} */
+  async settled(_durability) {}
+
+  /** The bytes of a database's file as they are now, while it may be open and change.
+   * @param {string} path @param {(done: number, total: number) => unknown} [onProgress] */
+  exportStream(path, onProgress) {
+    const file = this.fileAt(path)
+    if (file === undefined || !file.exists) throw new HostError('MISSING', `there is no database '${path}'`)
+    return file.stream(onProgress)
+  }
+
   /** Settles when everything is durable and every handle is given back. */
   async close() {
     const files = [...this.#files.values()]
     this.#files.clear()
+    for (const file of files) file.closing()
     const outcomes = await Promise.allSettled(files.map((file) => file.release()))
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
