@@ -19,8 +19,8 @@
  *     }
  *     varve_close(db);
  *
- * Threads: a database, a keyspace and a snapshot may be used from many threads at once; a batch and an
- * iterator belong to one thread at a time. Readers never wait for writers.
+ * Threads: a database, a keyspace and a snapshot may be used from many threads at once; a batch, an iterator, and a
+ * transaction with its iterators belong to one thread at a time. Readers never wait for writers.
  *
  * Limits: a key has 0 to 65,536 bytes, a value 0 to 2^30 bytes (1 GiB), a batch up to 2^31 - 1 bytes in all
  * (in 32-bit hosts what memory allows). Keys are ordered as unsigned bytes; a key sorts before every longer key that
@@ -51,7 +51,7 @@ extern "C" {
 
 /* What every call returns: 0 = done, > 0 = an expected outcome, < 0 = a failure that varve_errmsg explains.
  * X(name, number, text). The JavaScript codes are generated from this list ("ERR_DB_" and the name).
- * ROW and CONFLICT are never returned yet: they are reserved for SQL and for transactions. */
+ * ROW is never returned yet: it is reserved for SQL. */
 #define VARVE_STATUS_MAP(X)                                                                    \
   X(OK, 0, "success")                                                                          \
   X(NOTFOUND, 1, "no such key")                                                                \
@@ -75,7 +75,7 @@ extern "C" {
   X(LIMIT, -16, "a limit of the engine was reached")                                           \
   X(UNSUPPORTED, -17, "this host cannot do that")                                              \
   X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again") \
-  X(BUSY, -19, "iterators, snapshots or values of the database are still open")                \
+  X(BUSY, -19, "iterators, snapshots, transactions or values are still open")                \
   X(ABORTED, -20, "the caller's callback asked to stop")                                       \
   X(BUG, -21, "a promise of the engine does not hold; please report this")                     \
   X(LEADER_LOST, -22, "the tab that had the database open is gone; open it again, or try again")
@@ -186,7 +186,7 @@ typedef struct varve_options {
 VARVE_API int varve_open(const char *path, const varve_options *options, varve_db **db);
 
 /* Closes the database; NULL is allowed. What was committed is safe whatever this returns. Fails with BUSY, and
- * leaves the database open, while iterators, snapshots or unreleased values exist. After it, calls with
+ * leaves the database open, while iterators, snapshots, transactions or unreleased values exist. After it, calls with
  * the handle fail with CLOSED for as long as the handle is remembered (the last 64 of a process are). */
 VARVE_API int varve_close(varve_db *db);
 
@@ -300,6 +300,99 @@ VARVE_API int varve_keyspace_drop(varve_db *db, varve_slice name); /* removes it
 
 /* Calls `visit` with each name in order until it returns non-zero (then the result is ABORTED). */
 VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varve_slice name), void *context);
+
+/* ---- 7. Transactions ------------------------------------------------------------------------------ */
+
+/* A transaction sees one state of the database and its own changes, and its changes become visible and durable
+ * together at its commit, or not at all. Nothing is locked while it runs: what would break its isolation is found at
+ * the commit, which then returns CONFLICT, and the transaction is to be run again. The first of two to commit wins.
+ *
+ *                    sees, beside its own changes      conflicts when, since it began, others changed
+ *   READ_COMMITTED   the latest commits, at each get   nothing
+ *                    and each opening of an iterator
+ *   SNAPSHOT         the state when it began           a key that it changed, or a key of a range that it deleted
+ *   SERIALIZABLE     the state when it began           the same, or a key that it read, there or not, or a key of a
+ *                                                      range that an iterator of its own went over, empty or not
+ *
+ * Writing a value that was there already is a change too. A transaction that wrote nothing does not conflict. */
+typedef struct varve_txn varve_txn;
+
+typedef enum varve_isolation {
+  VARVE_ISOLATION_DEFAULT = 0, /* SNAPSHOT */
+  VARVE_READ_COMMITTED = 1,
+  VARVE_SNAPSHOT = 2,
+  VARVE_SERIALIZABLE = 3
+} varve_isolation;
+
+typedef struct varve_txn_options {
+  varve_isolation isolation;
+  bool read_only;              /* never conflicts and notes nothing; its writes fail with READONLY */
+  varve_durability durability; /* of the commit; DEFAULT = as opened */
+  uint32_t lock_wait_ms;       /* how long varve_txn_get_for_update waits for another transaction. Default 1,000 */
+  /* SERIALIZABLE: memory for what was read. Beyond it neighbours are noted as one range, with what lies between them:
+   * conflicts may become more, never fewer. Default 1 MiB, at least 4 KiB. */
+  uint64_t read_set_bytes;
+  uint64_t reserved[4]; /* zero */
+} varve_txn_options;
+
+/* Begins a transaction. `options` may be NULL. It keeps what its snapshot sees, so it should not stay open for long.
+ * Errors: NOMEM, LIMIT, CLOSED, INVALID. */
+VARVE_API int varve_txn_begin(varve_db *db, const varve_txn_options *options, varve_txn **txn);
+
+/* Reads, as varve_get and varve_has. options->snapshot must be NULL (INVALID). */
+VARVE_API int varve_txn_get(varve_txn *txn, varve_slice key, const varve_read_options *options, varve_value *value);
+VARVE_API int varve_txn_has(varve_txn *txn, varve_slice key, const varve_read_options *options);
+
+/* varve_txn_get, after a lock on the key that this transaction holds to its end. Of transactions that read a key this
+ * way one at a time goes on, so a counter that everybody changes is never found changed at the commit. Others, and
+ * varve_put, do not look at the lock: against them the key is checked at the commit, at every isolation level. As
+ * long as a transaction has only read keys that it locked, and they did not change, taking a lock makes its state that
+ * of now.
+ * CONFLICT when the lock was not free within lock_wait_ms (at once where there are no threads), when waiting for it
+ * would be a deadlock, or when the key changed since the transaction's state: roll it back and run it again. */
+VARVE_API int varve_txn_get_for_update(varve_txn *txn, varve_slice key, const varve_read_options *options,
+                                       varve_value *value);
+
+/* Changes, as varve_batch_put, varve_batch_delete and varve_batch_delete_range. Besides, READONLY in a read-only
+ * transaction. */
+VARVE_API int varve_txn_put(varve_txn *txn, varve_keyspace *keyspace, varve_slice key, varve_slice value);
+VARVE_API int varve_txn_delete(varve_txn *txn, varve_keyspace *keyspace, varve_slice key);
+VARVE_API int varve_txn_delete_range(varve_txn *txn, varve_keyspace *keyspace, varve_slice begin, varve_slice end);
+
+/* varve_iter_open and varve_count on what the transaction sees now: changes made later are not in the iterator.
+ * options->snapshot must be NULL (INVALID). The iterator may outlive the transaction. */
+VARVE_API int varve_txn_iter_open(varve_txn *txn, const varve_iter_options *options, varve_iter **iter);
+VARVE_API int varve_txn_count(varve_txn *txn, const varve_iter_options *options, uint64_t *count);
+
+/* Savepoints nest; *savepoint is how many there are now, from 1.
+ *   rollback_to  undoes the changes made after it, and forgets the savepoints after it; it stays itself
+ *   release      forgets it and those after it, and keeps the changes
+ * Locks, and what was read, are kept. Errors: INVALID (there is no such savepoint), NOMEM, CLOSED. */
+VARVE_API int varve_txn_savepoint(varve_txn *txn, uint32_t *savepoint);
+VARVE_API int varve_txn_rollback_to(varve_txn *txn, uint32_t savepoint);
+VARVE_API int varve_txn_release(varve_txn *txn, uint32_t savepoint);
+
+/* Ends the transaction, whatever it returns: OK = all changes are committed; CONFLICT, or a failure as varve_put's =
+ * none is. (After IO or FAILED from a STRICT commit they may be.) Then, and after a rollback, every call but close and
+ * get_conflict fails with CLOSED. */
+VARVE_API int varve_txn_commit(varve_txn *txn);
+VARVE_API int varve_txn_rollback(varve_txn *txn);
+
+/* Rolls back what is not over, and frees the transaction. NULL is allowed. */
+VARVE_API void varve_txn_close(varve_txn *txn);
+
+/* What was in the way, after CONFLICT. All of it is borrowed until the transaction is closed. */
+typedef struct varve_conflict {
+  varve_slice key;   /* that others changed or locked; of a range the first one that was found */
+  varve_slice begin; /* when range: begin <= key < end was read or deleted; an empty end = the end of the keyspace */
+  varve_slice end;
+  uint64_t keyspace; /* its number; 0 is the default one */
+  bool range;        /* the transaction read, or deleted, a range that the key lies in */
+  bool read;         /* it had read it; else it had changed it */
+} varve_conflict;
+
+/* OK, or NOTFOUND when there was none. varve_errmsg says it in words after the call that returned CONFLICT. */
+VARVE_API int varve_txn_get_conflict(const varve_txn *txn, varve_conflict *conflict);
 
 /* ---- 8. Indexes and tuples ------------------------------------------------------------------------ */
 
@@ -558,6 +651,8 @@ typedef struct varve_stats {
   uint64_t syncs, stalls, stall_us; /* stalls: commits that had to wait for, or do, background work */
   uint32_t levels;
   varve_level_stats level[VARVE_LEVELS_MAX];
+  uint64_t transactions, commits_txn, conflicts; /* open now; commits of transactions; conflicts at a commit */
+  uint64_t oldest_snapshot_ms;                   /* age of the oldest state that a snapshot or transaction keeps */
 } varve_stats;
 
 /* Fills in `stats`, without I/O. */

@@ -62,7 +62,7 @@ static int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
   return buf_append(&b->owners, &owner, sizeof owner);
 }
 
-static int api_check_owners(const varve_db *db, const batch *b) {
+INTERNAL int api_check_owners(const varve_db *db, const batch *b) {
   for (size_t at = 0; at < b->owners.size; at += sizeof(api_owner)) {
     api_owner owner;
     slice prefix;
@@ -131,8 +131,7 @@ VARVE_API size_t varve_batch_size(const varve_batch *b) {
   return b == NULL ? 0 : b->ops.size;
 }
 
-static int api_durability(const varve_write_options *options, lsm_durability *d) {
-  varve_durability given = options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability;
+INTERNAL int api_durability(varve_durability given, lsm_durability *d) {
   if (UNLIKELY(given > VARVE_STRICT))
     return status_fail(VARVE_INVALID, "durability must be 0, VARVE_RELAXED or VARVE_STRICT");
   *d = given == VARVE_STRICT ? LSM_STRICT : given == VARVE_RELAXED ? LSM_RELAXED : LSM_DEFAULT;
@@ -143,7 +142,7 @@ VARVE_API int varve_write(varve_db *db, const varve_batch *b, const varve_write_
   lsm_durability d;
   TRY(api_check(db));
   TRY(api_check_batch(b));
-  TRY(api_durability(options, &d));
+  TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
   TRY(api_check_owners(db, b));
   return lsm_write(db->lsm, b, d);
 }
@@ -171,7 +170,7 @@ VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const 
   TRY(api_prefix(db, options == NULL ? NULL : options->keyspace, &prefix));
   TRY(api_check_key(key));
   TRY(api_check_value(value));
-  TRY(api_durability(options, &d));
+  TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
   TRY(api_batch_take(db, &b));
   int rc = batch_put(b, prefix, key, value);
   if (LIKELY(rc >= 0)) rc = lsm_write(db->lsm, b, d);
@@ -186,7 +185,7 @@ VARVE_API int varve_delete(varve_db *db, varve_slice key, const varve_write_opti
   TRY(api_check(db));
   TRY(api_prefix(db, options == NULL ? NULL : options->keyspace, &prefix));
   TRY(api_check_key(key));
-  TRY(api_durability(options, &d));
+  TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
   TRY(api_batch_take(db, &b));
   int rc = batch_delete(b, prefix, key);
   if (rc >= 0) rc = lsm_write(db->lsm, b, d);
@@ -201,7 +200,7 @@ VARVE_API int varve_delete_range(varve_db *db, varve_slice begin, varve_slice en
   slice prefix;
   TRY(api_check(db));
   TRY(api_prefix(db, keyspace, &prefix));
-  TRY(api_durability(options, &d));
+  TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
   TRY(api_batch_take(db, &b));
   int rc = varve_batch_delete_range(b, keyspace, begin, end);
   if (rc >= 0) rc = lsm_write(db->lsm, b, d);

@@ -61,6 +61,7 @@ VARVE_API int varve_get_stats(varve_db *db, varve_stats *stats) {
   TRY(api_check(db));
   if (stats == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the figures: stats is NULL");
   lsm_get_stats(db->lsm, stats);
+  txn_store_get_stats(db->txns, stats);
   return VARVE_OK;
 }
 

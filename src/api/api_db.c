@@ -140,6 +140,10 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
     lsm_options resolved = api_options(o);
     rc = lsm_open(e, &resolved, &db->lsm);
   }
+  if (rc >= 0) {
+    rc = txn_store_create(db->lsm, e, &db->txns);
+    if (rc < 0) (void)lsm_close(db->lsm);
+  }
   if (rc < 0) {
     char message[STATUS_MESSAGE_SIZE];
     status_keep_message(message);
@@ -190,7 +194,10 @@ VARVE_API int varve_close(varve_db *db) {
   if (db == NULL) return VARVE_OK;
   unsigned live = atomic_load(&api_live);
   if (!atomic_compare_exchange_strong(&db->state, &live, API_CLOSED)) return api_check(db);
-  int rc = lsm_close(db->lsm);
+  uint64_t open = txn_store_open_count(db->txns);
+  int rc = open == 0
+               ? lsm_close(db->lsm)
+               : status_fail(VARVE_BUSY, "still open: %llu transactions; close them first", (unsigned long long)open);
   if (rc == VARVE_BUSY) {
     atomic_store(&db->state, live);
     return rc;
@@ -198,8 +205,10 @@ VARVE_API int varve_close(varve_db *db) {
   batch *idle = atomic_exchange(&db->idle_batch, NULL);
   if (idle != NULL) varve_batch_destroy(idle);
   api_iter_free(atomic_exchange(&db->idle_iter, NULL));
+  txn_store_destroy(db->txns);
   ALSO(api_close_env(db->env));
   db->lsm = NULL;
+  db->txns = NULL;
   db->env = NULL;
   uint32_t at = atomic_fetch_add(&api_closed_at, 1) % API_REMEMBERED;
   api_release_shell(atomic_exchange(&api_closed[at], db));

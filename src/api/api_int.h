@@ -7,6 +7,7 @@
 
 #include "env/sync.h"
 #include "lsm/lsm.h"
+#include "txn/txn.h"
 
 /* States of a handle. An open one is in API_LIVE plus the number of forks between the first process and the one that
  * opened it, so that a child made by fork finds its parent's handles in another state than its own. */
@@ -24,6 +25,7 @@ struct varve_db {
   allocator *alloc;
   env *env;
   lsm *lsm;
+  txn_store *txns;
   mutex keyspace_lock;         /* the list, and creation and dropping */
   varve_keyspace *keyspaces;   /* all handles ever given */
   _Atomic(batch *) idle_batch; /* of a put that is over, for the next one */
@@ -49,6 +51,7 @@ struct varve_snapshot {
 struct varve_iter {
   varve_db *db;
   user_iter *in;
+  txn_iter *walk;   /* of a transaction: moves go through it. NULL = none */
   buf key;          /* target of a seek, behind the prefix */
   buf lower, upper; /* inner keys; used while it is opened */
   uint8_t prefix_size;
@@ -75,6 +78,14 @@ typedef struct api_key {
 } api_key;
 INTERNAL int api_key_make(varve_db *db, slice prefix, slice key, api_key *out);
 INTERNAL void api_key_free(varve_db *db, api_key *k);
+
+/* CLOSED or INVALID when a keyspace that the batch names cannot be written to any more. */
+INTERNAL int api_check_owners(const varve_db *db, const batch *b);
+INTERNAL int api_durability(varve_durability given, lsm_durability *d);
+
+/* The handle of an iterator under these options, its bounds made; the caller opens what it walks over. */
+INTERNAL int api_iter_begin(varve_db *db, const varve_iter_options *o, varve_iter **it);
+INTERNAL void api_iter_give(varve_iter *it);
 
 /* An empty batch for one call. */
 INTERNAL int api_batch_take(varve_db *db, batch **b);

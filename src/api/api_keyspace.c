@@ -133,7 +133,7 @@ VARVE_API int varve_keyspace_list(varve_db *db, int (*visit)(void *context, varv
   TRY(api_check(db));
   if (visit == NULL) return status_fail(VARVE_INVALID, "there is nobody to tell the names: visit is NULL");
   user_iter *it;
-  user_iter_options options = {SEQ_MAX, slice_make(from, 2), slice_make(to, 1)};
+  user_iter_options options = {.seq_max = SEQ_MAX, .lower = slice_make(from, 2), .upper = slice_make(to, 1)};
   TRY(lsm_iter_open(db->lsm, &options, &it));
   int rc = user_iter_first(it);
   while (rc == VARVE_OK) {

@@ -122,7 +122,7 @@ static varve_iter *api_iter_take(varve_db *db) {
   return it;
 }
 
-static void api_iter_give(varve_iter *it) {
+INTERNAL void api_iter_give(varve_iter *it) {
   enum { KEPT_BYTES = 8 * 1024 };
   if (UNLIKELY(it->key.capacity + it->lower.capacity + it->upper.capacity > KEPT_BYTES)) {
     api_iter_free(it);
@@ -134,24 +134,16 @@ static void api_iter_give(varve_iter *it) {
   api_iter_free(atomic_exchange_explicit(&it->db->idle_iter, it, memory_order_acq_rel));
 }
 
-VARVE_API int varve_iter_open(varve_db *db, const varve_iter_options *options, varve_iter **out) {
-  static const varve_iter_options none;
-  const varve_iter_options *o = options == NULL ? &none : options;
+INTERNAL int api_iter_begin(varve_db *db, const varve_iter_options *o, varve_iter **out) {
   slice prefix;
-  uint64_t seq;
-  if (out == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the iterator: iter is NULL");
   *out = NULL;
-  TRY(api_check(db));
   TRY(api_prefix(db, o->keyspace, &prefix));
-  TRY(api_sequence(db, o->snapshot, &seq));
   varve_iter *it = api_iter_take(db);
   if (it == NULL) return mem_fail(sizeof *it, "an iterator");
   it->prefix_size = (uint8_t)prefix.size;
   int rc = VARVE_OK;
   STEP(buf_append(&it->key, prefix.data, prefix.size));
   STEP(api_bounds(o, prefix, &it->lower, &it->upper));
-  user_iter_options bounds = {seq, buf_slice(&it->lower), buf_slice(&it->upper)};
-  STEP(lsm_iter_open(db->lsm, &bounds, &it->in));
   *out = it;
   it = NULL;
 out:
@@ -159,12 +151,38 @@ out:
   return rc;
 }
 
+VARVE_API int varve_iter_open(varve_db *db, const varve_iter_options *options, varve_iter **out) {
+  static const varve_iter_options none;
+  const varve_iter_options *o = options == NULL ? &none : options;
+  uint64_t seq;
+  varve_iter *it;
+  if (out == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the iterator: iter is NULL");
+  *out = NULL;
+  TRY(api_check(db));
+  TRY(api_sequence(db, o->snapshot, &seq));
+  TRY(api_iter_begin(db, o, &it));
+  user_iter_options bounds = {.seq_max = seq, .lower = buf_slice(&it->lower), .upper = buf_slice(&it->upper)};
+  int rc = lsm_iter_open(db->lsm, &bounds, &it->in);
+  if (rc < 0) {
+    api_iter_give(it);
+    return rc;
+  }
+  *out = it;
+  return VARVE_OK;
+}
+
 VARVE_API void varve_iter_close(varve_iter *it) {
   if (it == NULL) return;
   user_iter *in = it->in;
+  txn_iter *walk = it->walk;
   it->in = NULL;
+  it->walk = NULL;
   api_iter_give(it); /* before the last that keeps the database from closing */
-  user_iter_close(in);
+  if (walk != NULL) {
+    txn_iter_close(walk);
+  } else {
+    user_iter_close(in);
+  }
 }
 
 static int api_iter_target(varve_iter *it, slice key) {
@@ -173,29 +191,31 @@ static int api_iter_target(varve_iter *it, slice key) {
 }
 
 VARVE_API int varve_iter_first(varve_iter *it) {
-  return user_iter_first(it->in);
+  return LIKELY(it->walk == NULL) ? user_iter_first(it->in) : txn_iter_first(it->walk);
 }
 
 VARVE_API int varve_iter_last(varve_iter *it) {
-  return user_iter_last(it->in);
+  return LIKELY(it->walk == NULL) ? user_iter_last(it->in) : txn_iter_last(it->walk);
 }
 
 VARVE_API int varve_iter_seek(varve_iter *it, varve_slice key) {
   TRY(api_iter_target(it, key));
-  return user_iter_seek(it->in, buf_slice(&it->key));
+  slice target = buf_slice(&it->key);
+  return LIKELY(it->walk == NULL) ? user_iter_seek(it->in, target) : txn_iter_seek(it->walk, target);
 }
 
 VARVE_API int varve_iter_seek_for_prev(varve_iter *it, varve_slice key) {
   TRY(api_iter_target(it, key));
-  return user_iter_seek_for_prev(it->in, buf_slice(&it->key));
+  slice target = buf_slice(&it->key);
+  return LIKELY(it->walk == NULL) ? user_iter_seek_for_prev(it->in, target) : txn_iter_seek_for_prev(it->walk, target);
 }
 
 VARVE_API int varve_iter_next(varve_iter *it) {
-  return user_iter_next(it->in);
+  return LIKELY(it->walk == NULL) ? user_iter_next(it->in) : txn_iter_next(it->walk);
 }
 
 VARVE_API int varve_iter_prev(varve_iter *it) {
-  return user_iter_prev(it->in);
+  return LIKELY(it->walk == NULL) ? user_iter_prev(it->in) : txn_iter_prev(it->walk);
 }
 
 VARVE_API varve_slice varve_iter_key(const varve_iter *it) {

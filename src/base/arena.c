@@ -74,6 +74,21 @@ static int arena_open_first(arena *a) {
   return VARVE_OK;
 }
 
+INTERNAL void arena_reset(arena *a) {
+  if (a->chunk_count == 0) return;
+  uint32_t count = a->chunk_count;
+  ASSERT(a->chunk_pieces[0] == 1);
+  for (uint32_t i = 1; i < count; i += a->chunk_pieces[i]) {
+    size_t bytes = arena_run_bytes(a, i);
+    mem_free_lines(a->alloc, a->chunk[i], bytes);
+    a->bytes -= bytes;
+  }
+  a->chunk_count = 1;
+  a->spare = 0;
+  arena_open_run(a, 0);
+  ASSERT(a->bytes == a->first_bytes);
+}
+
 INTERNAL int arena_reserve(arena *a, size_t size, size_t count) {
   if (size > UINT32_MAX || count > UINT32_MAX) {
     return status_fail(VARVE_LIMIT, "one memory table holds at most %u MiB", ARENA_CHUNKS_MAX);

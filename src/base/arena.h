@@ -35,6 +35,8 @@ typedef struct arena {
 
 INTERNAL void arena_init(arena *a, allocator *alloc, uint32_t first_chunk_bytes);
 INTERNAL void arena_free(arena *a);
+/* Empties it and keeps the first run for what comes. */
+INTERNAL void arena_reset(arena *a);
 
 /* Makes sure that allocations of `size` bytes in all, `count` pieces, none larger than size, succeed. NOMEM, LIMIT. */
 INTERNAL int arena_reserve(arena *a, size_t size, size_t count);

@@ -17,7 +17,10 @@
 #define BATCH_BYTES_MAX     0x7fffffffu
 
 #define SEQ_MAX ((UINT64_C(1) << 56) - 1)
-#define LEVELS  7u
+/* Sequences from here on are a transaction's own writes, which no commit has given one yet: they sort before all that
+ * is committed. */
+#define TXN_SEQ_BASE (UINT64_C(1) << 55)
+#define LEVELS       7u
 static_assert(LEVELS <= VARVE_LEVELS_MAX, "stats must have room");
 
 #ifdef VARVE_TINY

@@ -34,26 +34,41 @@ INTERNAL uint64_t lsm_new_number(lsm *l) {
   return atomic_fetch_add(&l->next_number, 1);
 }
 
+INTERNAL uint64_t lsm_last_seq(const lsm *l) {
+  return atomic_load_explicit(&l->last_seq, memory_order_acquire);
+}
+
 /* ---- snapshots ---- */
 
-INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
-  int rc = VARVE_OK;
-  mutex_lock(&l->state_lock);
-  if (l->snapshot_count == l->snapshot_capacity) {
-    size_t more = MAX((size_t)16, 2 * l->snapshot_capacity);
-    uint64_t *grown =
-        mem_resize(l->env->alloc, l->snapshots, l->snapshot_capacity * sizeof *grown, more * sizeof *grown);
-    if (grown == NULL) {
-      rc = mem_fail(more * sizeof *grown, "snapshots");
-    } else {
-      l->snapshots = grown;
-      l->snapshot_capacity = more;
-    }
+/* state_lock held. Both lists have room for as many. */
+static int lsm_snapshots_grow(lsm *l) {
+  allocator *alloc = l->env->alloc;
+  size_t count = l->snapshot_capacity, more = MAX((size_t)16, 2 * count), each = sizeof(uint64_t);
+  uint64_t *list = mem_alloc(alloc, more * each), *times = mem_alloc(alloc, more * each);
+  if (list == NULL || times == NULL) {
+    mem_free(alloc, list, more * each);
+    mem_free(alloc, times, more * each);
+    return mem_fail(more * each, "snapshots");
   }
+  if (count > 0) memcpy(list, l->snapshots, count * each);
+  if (count > 0) memcpy(times, l->snapshots_us, count * each);
+  mem_free(alloc, l->snapshots, count * each);
+  mem_free(alloc, l->snapshots_us, count * each);
+  l->snapshots = list;
+  l->snapshots_us = times;
+  l->snapshot_capacity = more;
+  return VARVE_OK;
+}
+
+INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
+  uint64_t now_us = l->env->now_us(l->env);
+  mutex_lock(&l->state_lock);
+  int rc = l->snapshot_count < l->snapshot_capacity ? VARVE_OK : lsm_snapshots_grow(l);
   if (rc == VARVE_OK) {
     /* The newest is the largest: the list stays sorted. A job that copies the list later sees it; one that copied it
      * before has only inputs that are older. */
     *seq = atomic_load(&l->last_seq);
+    l->snapshots_us[l->snapshot_count] = now_us;
     l->snapshots[l->snapshot_count++] = *seq;
   }
   mutex_unlock(&l->state_lock);
@@ -62,11 +77,12 @@ INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq) {
 
 INTERNAL void lsm_snapshot_release(lsm *l, uint64_t seq) {
   mutex_lock(&l->state_lock);
-  size_t i = 0;
-  while (i < l->snapshot_count && l->snapshots[i] != seq) i++;
-  ASSERT(i < l->snapshot_count);
-  l->snapshot_count--;
-  memmove(l->snapshots + i, l->snapshots + i + 1, (l->snapshot_count - i) * sizeof *l->snapshots);
+  size_t i = l->snapshot_count; /* those that are held for a short time are at the end */
+  while (i > 0 && l->snapshots[i - 1] != seq) i--;
+  ASSERT(i > 0);
+  size_t after = l->snapshot_count-- - i;
+  memmove(l->snapshots + i - 1, l->snapshots + i, after * sizeof *l->snapshots);
+  memmove(l->snapshots_us + i - 1, l->snapshots_us + i, after * sizeof *l->snapshots_us);
   mutex_unlock(&l->state_lock);
 }
 
@@ -183,8 +199,11 @@ static void lsm_stats_memory(lsm *l, const view *v, varve_stats *s) {
   }
   for (uint32_t i = 0; i < l->spare_count; i++) s->log_bytes += l->spares[i].size;
   s->snapshots = l->snapshot_count;
+  uint64_t oldest_us = l->snapshot_count > 0 ? l->snapshots_us[0] : UINT64_MAX;
   mutex_unlock(&l->state_lock);
   s->memory_bytes = atomic_load(&l->env->alloc->used) + mapped;
+  uint64_t now_us = l->env->now_us(l->env);
+  if (oldest_us < now_us) s->oldest_snapshot_ms = (now_us - oldest_us) / 1000;
 }
 
 INTERNAL void lsm_get_stats(lsm *l, varve_stats *s) {
@@ -262,6 +281,7 @@ static int lsm_release(lsm *l) {
   block_cache_destroy(l->cache);
   chunk_pool_destroy(&l->chunks);
   mem_free(alloc, l->snapshots, l->snapshot_capacity * sizeof *l->snapshots);
+  mem_free(alloc, l->snapshots_us, l->snapshot_capacity * sizeof *l->snapshots_us);
   mutex_destroy(&l->state_lock);
   mutex_destroy(&l->commit_lock);
   mutex_destroy(&l->sync_lock);

@@ -17,6 +17,7 @@
 #include "base/pin.h"
 #include "lsm/batch.h"
 #include "lsm/iter.h"
+#include "lsm/memtable.h"
 
 typedef struct lsm lsm;
 
@@ -37,6 +38,26 @@ typedef enum lsm_durability { LSM_DEFAULT, LSM_RELAXED, LSM_STRICT } lsm_durabil
 
 /* Commits a batch. An empty one is OK (and with STRICT still waits for what is before it). */
 INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability);
+
+/* What must hold at the moment of a commit: asked when no other commit can come in between, and nothing of this one is
+ * written yet. OK, or what lsm_commit is to return instead of committing. It may read, and ask lsm_changed. */
+typedef struct lsm_precondition {
+  int (*check)(void *context, lsm *l);
+  void *context;
+} lsm_precondition;
+
+/* lsm_write on a condition (NULL = none). With one, an empty batch is an error. */
+INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, const lsm_precondition *condition);
+
+/* The sequence of the last commit. */
+INTERNAL uint64_t lsm_last_seq(const lsm *l);
+
+/* Whether a commit after `since` wrote, deleted or covered with a deleted range the key (or any key with lower <= key <
+ * upper; upper empty = no bound; *found = such a key): CONFLICT, OK = unchanged, or a failure. Exact when a snapshot
+ * that is not newer than `since` is held: no version newer than it goes before a newer one is there. Values are not
+ * compared: what was written with what it was before has changed. */
+INTERNAL int lsm_changed(lsm *l, slice key, uint64_t since);
+INTERNAL int lsm_changed_range(lsm *l, slice lower, slice upper, uint64_t since, buf *found);
 INTERNAL int lsm_sync(lsm *l);
 
 typedef struct lsm_value {
@@ -57,6 +78,10 @@ typedef struct user_iter user_iter;
 typedef struct user_iter_options {
   uint64_t seq_max;   /* SEQ_MAX = now */
   slice lower, upper; /* lower <= key < upper; upper empty = no bound. Copied */
+  /* Writes that are over everything committed, with sequences from TXN_SEQ_BASE on: those up to overlay_seq are seen.
+   * NULL = none. Pinned. */
+  memtable *overlay;
+  uint64_t overlay_seq;
 } user_iter_options;
 
 INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter **it);

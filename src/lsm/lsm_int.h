@@ -74,6 +74,7 @@ struct lsm {
   cond work_cond;      /* there is work, or a commit to sync: for the thread */
   view *retired;       /* [state] swapped out, perhaps still in a slot */
   uint64_t *snapshots; /* [state] live ones, ascending, with repeats */
+  uint64_t *snapshots_us; /* [state] when each was taken; of those at one sequence, perhaps that of an earlier one */
   size_t snapshot_count, snapshot_capacity;
   old_log logs[OLD_LOGS_MAX]; /* [state] not flushed, ascending by log number */
   uint32_t log_count;

@@ -79,6 +79,7 @@ INTERNAL int lsm_rotate(lsm *l) {
   wal_header h = {
       .log = log + 1, .log_before = log, .end_before = wal_end(l->wal), .next_seq = atomic_load(&l->last_seq) + 1};
   TRY(memtable_create(&l->chunks.base, &fresh));
+  memtable_begin_at(fresh, h.next_seq);
   STEP(view_create(l, &next));
   STEP(write_new_log(l, &h, &wal)); /* the last that can fail */
   mutex_lock(&l->state_lock);
@@ -240,8 +241,12 @@ INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
 /* ---- commits ---- */
 
 /* commit_lock held. */
-static int write_commit(lsm *l, const batch *b) {
+static int write_commit(lsm *l, const batch *b, const lsm_precondition *condition) {
   TRY(lsm_check_failed(l));
+  if (condition != NULL) {
+    int holds = condition->check(condition->context, l);
+    if (holds != VARVE_OK) return holds;
+  }
   memtable *mt = l->active;
   uint64_t held = memtable_entries(mt) + memtable_range_deletes(mt);
   /* A long log that was just replayed is left as it is: to write on in it would take a cut and a sync of all of it. */
@@ -254,7 +259,7 @@ static int write_commit(lsm *l, const batch *b) {
   /* The cut of a replayed log's tail syncs it, and its frames say so from then on: the logs before it come first. */
   if (UNLIKELY(wal_is_uncut(l->wal))) TRY(lsm_sync_logs(l));
   uint64_t seq = atomic_load_explicit(&l->last_seq, memory_order_relaxed) + 1;
-  if (seq > SEQ_MAX - b->count) return status_fail(VARVE_LIMIT, "all 2^56 sequence numbers are used");
+  if (seq > TXN_SEQ_BASE - b->count) return status_fail(VARVE_LIMIT, "all 2^55 sequence numbers are used");
   slice ops = buf_slice(&b->ops);
   TRY(lsm_reserve(mt, ops, b->count));
   int rc = wal_append(l->wal, seq, b->count, ops);
@@ -283,12 +288,12 @@ static int write_sync_in_time(lsm *l) {
   return work_sync_in_time(l);
 }
 
-INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {
+INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, const lsm_precondition *condition) {
   if (l->options.read_only) return status_fail(VARVE_READONLY, "the database was opened for reading only");
   bool strict = durability == LSM_DEFAULT ? l->options.strict : durability == LSM_STRICT;
-  if (b->count == 0) return strict ? lsm_sync_logs(l) : lsm_check_failed(l);
+  if (b->count == 0 && condition == NULL) return strict ? lsm_sync_logs(l) : lsm_check_failed(l);
   mutex_lock(&l->commit_lock);
-  int rc = write_commit(l, b);
+  int rc = write_commit(l, b, condition);
   uint64_t log = wal_log_number(l->wal), end = wal_end(l->wal);
   if (rc == VARVE_OK && !strict) rc = write_sync_in_time(l);
   mutex_unlock(&l->commit_lock);
@@ -299,4 +304,8 @@ INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {
     (void)lsm_step(l, WRITE_SHARE * (uint64_t)b->ops.size, &more);
   }
   return rc;
+}
+
+INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability) {
+  return lsm_commit(l, b, durability, NULL);
 }

@@ -38,6 +38,33 @@ INTERNAL pin *memtable_pin(memtable *mt) {
   return &mt->users;
 }
 
+INTERNAL void memtable_begin_at(memtable *mt, uint64_t seq) {
+  ASSERT(mt->last_seq == 0 && seq <= SEQ_MAX);
+  mt->begin_seq = seq;
+}
+
+INTERNAL uint64_t memtable_begin_seq(const memtable *mt) {
+  return mt->begin_seq;
+}
+
+INTERNAL bool memtable_reset(memtable *mt) {
+  /* Acquired: whoever gave up the last other pin is done reading. */
+  if (atomic_load_explicit(&mt->users.refs, memory_order_acquire) != 1) return false;
+  memranges_free(mt);
+  arena_reset(&mt->arena);
+  atomic_init(&mt->root, 0);
+  atomic_init(&mt->ranges, 0);
+  atomic_init(&mt->entries, 0);
+  atomic_init(&mt->range_deletes, 0);
+  atomic_init(&mt->bytes, 0);
+  mt->begin_seq = mt->last_seq = mt->slots = 0;
+  mt->spans_bytes = 0;
+  mt->leaves = mt->inners = mt->height = 0;
+  mt->ascending = false;
+  mt->last_leaf = 0;
+  return true;
+}
+
 INTERNAL int memtable_reserve(memtable *mt, size_t bytes, size_t count) {
   ASSERT(bytes <= UINT32_MAX && count <= UINT32_MAX);
   uint64_t node_bytes, nodes;
@@ -95,6 +122,25 @@ INTERNAL bool memtable_get(const memtable *mt, slice key, uint64_t seq_max, uint
     ref = e->older;
   }
   return false;
+}
+
+INTERNAL bool memtable_changed(const memtable *mt, slice lower, slice upper, uint64_t since, slice *found) {
+  memtree_view view;
+  if (memtable_ranges_changed(mt, lower, upper, since, found)) return true;
+  if (!memtree_view_find(mt, lower, MEMTREE_KEY, &view)) return false;
+  for (;;) {
+    for (uint32_t i = view.at; i < view.count; i++) {
+      const mem_entry *e = mem_entry_at(mt, view.refs[i]); /* the newest version of its key */
+      slice key = mem_entry_key(e);
+      if (upper.size > 0 && slice_compare(key, upper) >= 0) return false;
+      if (trailer_seq(e->trailer) <= since) continue;
+      *found = key;
+      return true;
+    }
+    if (view.next == 0) return false;
+    memtree_view_leaf(mt, view.next, &view);
+    ASSERT(view.at == 0);
+  }
 }
 
 #undef MEMTABLE_ENTRY_BYTES

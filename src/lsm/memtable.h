@@ -22,6 +22,11 @@ typedef struct memtable memtable;
 /* A new, empty memtable with one pin. NOMEM. */
 INTERNAL int memtable_create(allocator *alloc, memtable **mt);
 INTERNAL pin *memtable_pin(memtable *mt); /* for pin_ref and pin_unref; the last one frees it */
+/* Says that no version in it will have a smaller sequence. Before the memtable is shared; 0 until then. */
+INTERNAL void memtable_begin_at(memtable *mt, uint64_t seq);
+INTERNAL uint64_t memtable_begin_seq(const memtable *mt);
+/* Empties it, keeping memory for the next use. Only while the caller's is the only pin: false otherwise. */
+INTERNAL bool memtable_reset(memtable *mt);
 
 /* After this, adds of `count` entries with keys and values of `bytes` bytes in all cannot fail. NOMEM, LIMIT. */
 INTERNAL int memtable_reserve(memtable *mt, size_t bytes, size_t count);
@@ -42,6 +47,13 @@ INTERNAL bool memtable_get(const memtable *mt, slice key, uint64_t seq_max, uint
 /* The newest range tombstone with sequence <= seq_max that covers key: false when none, else *found (slices borrowed
  * from the memtable; the range may be a fragment or the whole). One load when there are no range tombstones. */
 INTERNAL bool memtable_covering(const memtable *mt, slice key, uint64_t seq_max, range_tombstone *found);
+
+/* Whether a version or range tombstone with a sequence > since is in, or touches, lower <= key < upper (upper empty =
+ * no bound): *found is then its key, or the first key of it in the range (borrowed from the memtable or from
+ * `lower`). */
+INTERNAL bool memtable_changed(const memtable *mt, slice lower, slice upper, uint64_t since, slice *found);
+/* The part of it that asks range tombstones. */
+INTERNAL bool memtable_ranges_changed(const memtable *mt, slice lower, slice upper, uint64_t since, slice *found);
 
 /* All range tombstones fragmented (NULL when there are none), for a flush of a memtable that is no longer written.
  * Owned by the caller. */

@@ -69,6 +69,7 @@ struct memtable {
   _Atomic arena_ref root;   /* 0 = empty */
   _Atomic arena_ref ranges; /* the last page of range tombstones, 0 = none */
   allocator *alloc;
+  uint64_t begin_seq;
   arena arena;
   /* The writer's, on lines that readers of the tree do not touch. */
   alignas(64) _Atomic uint64_t entries;

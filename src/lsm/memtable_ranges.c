@@ -260,6 +260,23 @@ INTERNAL bool memtable_covering(const memtable *mt, slice key, uint64_t seq_max,
   return UNLIKELY(last != 0) && memranges_search(mt, last, key, seq_max, found);
 }
 
+INTERNAL bool memtable_ranges_changed(const memtable *mt, slice lower, slice upper, uint64_t since, slice *found) {
+  for (arena_ref at = MEMTREE_LOAD(mt->ranges); at != 0;) {
+    const memranges_page *page = memranges_page_at(mt, at);
+    for (uint32_t i = MEMTREE_LOAD(page->count); i-- > 0;) {
+      arena_ref ref = page->tombstones[i];
+      if (memranges_at(mt, ref)->seq <= since) return false; /* and so are all before it */
+      slice begin = memranges_begin(mt, ref);
+      if (upper.size > 0 && slice_compare(begin, upper) >= 0) continue;
+      if (slice_compare(memranges_end(mt, ref), lower) <= 0) continue;
+      *found = slice_compare(begin, lower) < 0 ? lower : begin;
+      return true;
+    }
+    at = page->level[0].before;
+  }
+  return false;
+}
+
 /* ---- all of them ---- */
 
 INTERNAL int memtable_range_set(const memtable *mt, allocator *alloc, rangedel_set **set) {

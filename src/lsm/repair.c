@@ -19,7 +19,7 @@
 
 #include <stdio.h>
 
-#define REPAIR_SEQ_MAX (SEQ_MAX / 2) /* where a new database may begin: it needs sequences of its own */
+#define REPAIR_SEQ_MAX (TXN_SEQ_BASE / 2) /* where a new database may begin: it needs sequences of its own */
 
 /* ---- telling ---- */
 

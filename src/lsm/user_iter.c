@@ -3,6 +3,9 @@
  * Forward the merged input stands on the current version and its bytes are lent out. Backward versions come oldest
  * first, so the input must go past the whole key before its newest visible version is known: that one is copied.
  *
+ * A transaction's own writes are one more source, the overlay: its sequences are above all committed ones, so they come
+ * first of their key. Visible are then two runs of sequences: the overlay's up to one, and the committed up to one.
+ *
  * Range tombstones of every source are asked for each version; the fragment that answered last is kept, and going
  * forward the sources that are older than a fragment jump over it.
  *
@@ -21,6 +24,7 @@
 typedef struct range_source {
   const memtable *memtable;
   const rangedel_set *set;
+  uint64_t seq; /* the newest that is visible in it */
 } range_source;
 
 struct user_iter {
@@ -28,6 +32,9 @@ struct user_iter {
   view *view;
   iter *in; /* NULL = nothing in range */
   uint64_t seq;
+  uint64_t visible; /* the largest trailer that is: of what is committed, and of the overlay (0 = none) */
+  uint64_t overlay_visible;
+  memtable *overlay;
   buf lower, upper;
   uint64_t lower_head, upper_head; /* of the bounds: mostly they tell */
   buf saved_key, saved_value;
@@ -47,7 +54,7 @@ typedef struct source_list {
   uint32_t count, capacity;
 } source_list;
 
-static int user_iter_add_range(user_iter *u, const memtable *mt, const rangedel_set *set) {
+static int user_iter_add_range(user_iter *u, const memtable *mt, const rangedel_set *set, uint64_t seq) {
   if (u->range_count == u->range_capacity) {
     uint32_t capacity = u->range_capacity == 0 ? 4 : 2 * u->range_capacity;
     size_t each = sizeof *u->ranges, size = capacity * each;
@@ -56,14 +63,13 @@ static int user_iter_add_range(user_iter *u, const memtable *mt, const rangedel_
     u->ranges = grown;
     u->range_capacity = capacity;
   }
-  u->ranges[u->range_count++] = (range_source){mt, set};
+  u->ranges[u->range_count++] = (range_source){mt, set, seq};
   return VARVE_OK;
 }
 
-static int user_iter_memtable(user_iter *u, source_list *s, memtable *mt, uint64_t seq_max) {
-  if (memtable_range_deletes(mt) > 0) {
-    TRY(user_iter_add_range(u, mt, NULL));
-  }
+/* `seq` = the newest that is visible; no version in it, now or later, has a sequence above seq_max. */
+static int user_iter_memtable(user_iter *u, source_list *s, memtable *mt, uint64_t seq, uint64_t seq_max) {
+  if (memtable_range_deletes(mt) > 0) TRY(user_iter_add_range(u, mt, NULL, seq));
   if (memtable_entries(mt) == 0) return VARVE_OK;
   ASSERT(s->count < s->capacity);
   TRY(memtable_iter_open(mt, u->lsm->env->alloc, &s->children[s->count]));
@@ -80,7 +86,7 @@ static int user_iter_ranges(user_iter *u, const version_level *level, uint32_t f
     if (meta->range_tombstones == 0) continue;
     table *t;
     TRY(table_cache_get(u->lsm, meta, &t));
-    TRY(user_iter_add_range(u, NULL, table_range_set(t)));
+    TRY(user_iter_add_range(u, NULL, table_range_set(t), u->seq));
   }
   return VARVE_OK;
 }
@@ -114,7 +120,7 @@ static int user_iter_sources(user_iter *u) {
   const view *v = u->view;
   iter *children[USER_ITER_SOURCES];
   uint64_t seq_max[USER_ITER_SOURCES];
-  source_list s = {children, seq_max, 0, 1 + IMMUTABLES_MAX + v->current->level[0].count + LEVELS};
+  source_list s = {children, seq_max, 0, 2 + IMMUTABLES_MAX + v->current->level[0].count + LEVELS};
   int rc = VARVE_OK;
   bool many = s.capacity > USER_ITER_SOURCES;
   if (many) {
@@ -125,8 +131,13 @@ static int user_iter_sources(user_iter *u) {
       goto out;
     }
   }
-  STEP(user_iter_memtable(u, &s, v->active, UINT64_MAX));
-  for (uint32_t i = 0; i < v->immutable_count; i++) STEP(user_iter_memtable(u, &s, v->immutable[i], UINT64_MAX));
+  if (u->overlay != NULL) {
+    STEP(user_iter_memtable(u, &s, u->overlay, trailer_seq(u->overlay_visible), UINT64_MAX));
+  }
+  STEP(user_iter_memtable(u, &s, v->active, u->seq, TXN_SEQ_BASE - 1));
+  for (uint32_t i = 0; i < v->immutable_count; i++) {
+    STEP(user_iter_memtable(u, &s, v->immutable[i], u->seq, TXN_SEQ_BASE - 1));
+  }
   STEP(user_iter_tables(u, &s, v->current));
   if (s.count > 0) STEP(merge_iter_open(alloc, s.children, s.seq_max, s.count, 0, &u->in));
   s.count = 0; /* owned by the merge now */
@@ -193,6 +204,14 @@ INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter *
   u->status = VARVE_DONE;
   u->view = view_pin(l); /* before the sequence: view.c, invariant 3 */
   u->seq = MIN(options->seq_max, atomic_load_explicit(&l->last_seq, memory_order_acquire));
+  u->visible = trailer_make(u->seq, (entry_kind)0xff);
+  u->overlay_visible = 0;
+  if (options->overlay != NULL) {
+    ASSERT(options->overlay_seq >= TXN_SEQ_BASE && options->overlay_seq <= SEQ_MAX);
+    u->overlay = options->overlay;
+    pin_ref(memtable_pin(u->overlay));
+    u->overlay_visible = trailer_make(options->overlay_seq, (entry_kind)0xff);
+  }
   STEP(buf_set(&u->lower, options->lower));
   STEP(buf_set(&u->upper, options->upper));
   u->lower_head = head_u64(u->lower.data, u->lower.size);
@@ -212,11 +231,30 @@ INTERNAL void user_iter_close(user_iter *u) {
   u->in = NULL;
   pin_unref(&u->view->pin);
   u->view = NULL;
+  if (u->overlay != NULL) pin_unref(memtable_pin(u->overlay));
+  u->overlay = NULL;
   user_iter_give(u);
   atomic_fetch_sub(&l->iterators_open, 1);
 }
 
 /* ---- visibility ---- */
+
+static inline bool user_iter_hidden(const user_iter *u, uint64_t trailer) {
+  if (LIKELY(trailer <= u->visible)) return false;
+  return trailer < trailer_make(TXN_SEQ_BASE, (entry_kind)0) || trailer > u->overlay_visible;
+}
+
+/* The largest visible trailer below a hidden one. */
+static inline uint64_t user_iter_below_hidden(const user_iter *u, uint64_t trailer) {
+  return trailer > u->overlay_visible && u->overlay_visible > 0 ? u->overlay_visible : u->visible;
+}
+
+/* `in` to the newest visible version of `key`, or to whatever follows when there is none. */
+static int user_iter_seek_visible(user_iter *u, slice key) {
+  int rc = iter_seek(u->in, key, MAX(u->visible, u->overlay_visible));
+  if (rc != VARVE_OK || !user_iter_hidden(u, u->in->trailer) || !slice_equal(u->in->key, key)) return rc;
+  return iter_seek(u->in, key, u->visible);
+}
 
 static bool user_iter_covered_slow(user_iter *u, slice key, uint64_t seq) {
   if (u->cover.seq > seq && slice_compare(u->cover.begin, key) <= 0 && slice_compare(key, u->cover.end) < 0) {
@@ -225,9 +263,9 @@ static bool user_iter_covered_slow(user_iter *u, slice key, uint64_t seq) {
   for (uint32_t i = 0; i < u->range_count; i++) {
     range_tombstone found;
     if (u->ranges[i].memtable != NULL) {
-      if (!memtable_covering(u->ranges[i].memtable, key, u->seq, &found)) continue;
+      if (!memtable_covering(u->ranges[i].memtable, key, u->ranges[i].seq, &found)) continue;
     } else {
-      const range_tombstone *f = rangedel_find(u->ranges[i].set, key, u->seq);
+      const range_tombstone *f = rangedel_find(u->ranges[i].set, key, u->ranges[i].seq);
       if (f == NULL) continue;
       found = *f;
     }
@@ -275,13 +313,12 @@ static int user_iter_step(user_iter *u, int *steps, uint64_t target) {
  * `skipping`. */
 static int user_iter_find_forward(user_iter *u, int rc, bool skipping) {
   iter *in = u->in;
-  uint64_t visible = trailer_make(u->seq, (entry_kind)0xff);
   int steps = 0;
   u->forward = true;
   while (rc == VARVE_OK) {
     if (user_iter_is_above(u, in->key)) return user_iter_end(u, VARVE_DONE);
-    if (in->trailer > visible) {
-      rc = user_iter_step(u, &steps, visible);
+    if (user_iter_hidden(u, in->trailer)) {
+      rc = user_iter_step(u, &steps, user_iter_below_hidden(u, in->trailer));
       continue;
     }
     if (skipping && slice_equal(in->key, buf_slice(&u->saved_key))) {
@@ -310,16 +347,15 @@ static inline bool user_iter_is_below(const user_iter *u, slice key) {
  * value. */
 static int user_iter_take_key(user_iter *u, bool *found) {
   iter *in = u->in;
-  uint64_t visible = trailer_make(u->seq, (entry_kind)0xff);
   *found = false;
   TRY(buf_set(&u->saved_key, in->key));
   slice key = buf_slice(&u->saved_key);
   int rc = VARVE_OK;
   uint64_t before = 0; /* a newer version of the key has a larger trailer */
   for (int steps = 0; rc == VARVE_OK && (steps == 0 || (in->trailer > before && slice_equal(in->key, key))); steps++) {
-    if (steps == USER_ITER_STEPS_MAX || in->trailer > visible) {
+    if (steps == USER_ITER_STEPS_MAX || user_iter_hidden(u, in->trailer)) {
       /* Many versions: go to the wanted one at once, if there is one, and then before them all. */
-      rc = iter_seek(in, key, visible);
+      rc = user_iter_seek_visible(u, key);
       if (rc < 0) return rc;
       if (rc == VARVE_OK && slice_equal(in->key, key)) {
         *found = trailer_kind(in->trailer) == KIND_PUT && !user_iter_covered(u, key, trailer_seq(in->trailer));
