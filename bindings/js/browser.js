@@ -1,11 +1,11 @@
-// browser.js: the package in pages and workers.
+// browser.js: the package in pages and workers. Importing it touches nothing global, so a server may do it too.
 
 import { usePlatform } from './src/platform.js'
 import { webPlatform } from './src/web_platform.js'
 
 usePlatform(webPlatform)
 
-export { Database } from './src/database.js'
+export { Database } from './src/worker/page.js'
 export { Keyspace } from './src/keyspace.js'
 export { Snapshot } from './src/snapshot.js'
 export { DatabaseError } from './src/errors.js'

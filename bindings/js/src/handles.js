@@ -56,6 +56,12 @@ export class Handles {
     }
   }
 
+  /** It is closed already. @param {number} ticket @param {object} object */
+  forget(ticket, object) {
+    this.#open.delete(ticket)
+    this.#forgotten.unregister(object)
+  }
+
   /** @param {number} ticket of an object that was collected */
   #forgot(ticket) {
     const found = this.#open.get(ticket)

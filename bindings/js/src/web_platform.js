@@ -1,13 +1,15 @@
-// web_platform.js: pages and workers: what every JavaScript host has. Storage is in memory.
+// web_platform.js: pages and workers: what every JavaScript host has. Nothing global is touched before it is needed: a
+// server that renders a page imports this too. The storage of this file is memory; src/worker/ has the other ones.
 
 import { MemoryHost } from './host/memory.js'
 import { compileResponse } from './wasm.js'
+import { ensureLeases } from './worker/lease.js'
 
 const host = new MemoryHost()
-const channel = new MessageChannel()
+/** @type {MessagePort | undefined} */
+let wake
 /** @type {(() => void)[]} */
 const due = []
-channel.port1.onmessage = () => due.shift()?.()
 
 /** @type {Promise<WebAssembly.Module> | undefined} */
 let compiling
@@ -32,7 +34,12 @@ async function compileOwn() {
 /** @param {() => void} run */
 function soon(run) {
   due.push(run)
-  channel.port2.postMessage(null)
+  if (wake === undefined) {
+    const channel = new MessageChannel()
+    channel.port1.onmessage = () => due.shift()?.()
+    wake = channel.port2
+  }
+  wake.postMessage(null)
 }
 
 /** @type {import('./platform.js').Platform} */
@@ -45,8 +52,14 @@ export const webPlatform = {
   fetchModule: async (url) => compileResponse(await fetch(url)),
   afterTurn: soon,
   whenIdle: soon,
-  timer: (run, ms) => setTimeout(run, ms),
-  clearTimer: (timer) => clearTimeout(timer),
+  timer: (run, ms) => {
+    const timer = { id: setTimeout(() => void ensureLeases().then(() => timer.cleared || run()), ms), cleared: false }
+    return timer
+  },
+  clearTimer: (timer) => {
+    timer.cleared = true
+    clearTimeout(timer.id)
+  },
   warn: (warning) => console.warn(`${warning.name}: ${warning.message}`),
   pause: () => new Promise((resolve) => soon(() => resolve(undefined))),
 }
