@@ -69,27 +69,6 @@ static bool slots_unfinished(const uint8_t *pages, const uint8_t *header, uint64
   return slots_all_zero(pages + (size_t)3 * SINGLE_PAGE, (size_t)2 * SINGLE_PAGE); /* and a directory of zeros */
 }
 
-INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t size) {
-  uint8_t header[SINGLE_PAGE];
-  single_header_put(header);
-  if (memcmp(pages, header, SINGLE_PAGE) == 0) return VARVE_OK;
-  if (slots_unfinished(pages, header, size)) return VARVE_MISSING;
-  if (memcmp(pages, HEADER_MAGIC, 8) != 0) {
-    return status_fail(VARVE_NOT_DATABASE, "%s is not a Varve database: it does not begin like one", s->base.location);
-  }
-  uint32_t format = get_u32(pages + 8);
-  put_u32(header + 8, format);
-  bool only_format = memcmp(pages, header, SINGLE_PAGE) == 0; /* then the version is what is damaged */
-  if (format > SINGLE_FORMAT && !only_format) {
-    return status_fail(VARVE_NEWER_FORMAT,
-                       "%s was written by a newer version of Varve: it has format version %u, and this program knows "
-                       "%u",
-                       s->base.location, format, SINGLE_FORMAT);
-  }
-  return status_fail(VARVE_CORRUPT, "%s is damaged at offset 0: its header is broken; restore it from a backup",
-                     s->base.location);
-}
-
 /* ---- slots ---- */
 
 static uint64_t slots_seed(unsigned at, unsigned record) {
@@ -142,6 +121,36 @@ INTERNAL unsigned single_slot_get(const uint8_t page[SINGLE_PAGE], single_slot *
     *slot = record;
   }
   return count;
+}
+
+/* Whether a slot has a record that is whole: no file of somebody else's has one by chance. */
+static bool slots_any(const uint8_t *pages) {
+  single_slot slot;
+  for (unsigned i = 0; i < SINGLE_SLOTS; i++) {
+    if (single_slot_get(pages + (size_t)(1 + i) * SINGLE_PAGE, &slot, i) > 0) return true;
+  }
+  return false;
+}
+
+INTERNAL int single_header_check(const single *s, const uint8_t *pages, uint64_t size) {
+  uint8_t header[SINGLE_PAGE];
+  single_header_put(header);
+  if (memcmp(pages, header, SINGLE_PAGE) == 0) return VARVE_OK;
+  if (slots_unfinished(pages, header, size)) return VARVE_MISSING;
+  if (memcmp(pages, HEADER_MAGIC, 8) != 0 && !slots_any(pages)) {
+    return status_fail(VARVE_NOT_DATABASE, "%s is not a Varve database: it does not begin like one", s->base.location);
+  }
+  uint32_t format = get_u32(pages + 8);
+  put_u32(header + 8, format);
+  bool only_format = memcmp(pages, header, SINGLE_PAGE) == 0; /* then the version is what is damaged */
+  if (format > SINGLE_FORMAT && !only_format) {
+    return status_fail(VARVE_NEWER_FORMAT,
+                       "%s was written by a newer version of Varve: it has format version %u, and this program knows "
+                       "%u",
+                       s->base.location, format, SINGLE_FORMAT);
+  }
+  return status_fail(VARVE_CORRUPT, "%s is damaged at offset 0: its header is broken; restore it from a backup",
+                     s->base.location);
 }
 
 INTERNAL uint64_t single_directory_checksum(const single_slot *slot, const uint8_t *data) {

@@ -27,28 +27,21 @@ static void a_damaged_byte_loses_nothing(void **state) {
   uint64_t from = single_of(b->fs)->sound_pages.start * SINGLE_PAGE, size = single_of(b->fs)->image.size;
   uint64_t second = from + single_pages(size) * SINGLE_PAGE, to = second + size;
   bench_close(b);
-  uint32_t harmless = 0, found = 0;
+  uint32_t harmless = 0;
   for (uint64_t at = 0; at < to; at = at + 1 == SINGLE_FIRST_PAGE * SINGLE_PAGE ? from : at + 1) {
     if (at == from + size) at = second;
     bool inside = at >= from;
     if (!inside && at % SINGLE_PAGE > 80 && at % SINGLE_PAGE < 4080 && at % 37 != 0) continue;
     b->disk.bytes[at] ^= (uint8_t)(1 + at % 255);
     vfs *fs;
-    int rc = open_image(&b->disk, &b->alloc.base, VFS_PLACE_READ_ONLY, &fs);
-    if (rc >= 0) {
-      assert_true(at >= 8); /* everything else is there twice, or says nothing of its own */
-      check_file(fs, FILE_WAL, 2, 70000);
-      check_file(fs, FILE_SST, 29, 5000);
-      TEST_OK(vfs_close_fs(fs));
-      harmless++;
-    } else {
-      assert_true(rc == VARVE_NOT_DATABASE && at < 8);
-      assert_non_null(strstr(status_message(), "one.varve"));
-      found++;
-    }
+    TEST_OK(open_image(&b->disk, &b->alloc.base, VFS_PLACE_READ_ONLY, &fs)); /* all is there twice, or says nothing */
+    check_file(fs, FILE_WAL, 2, 70000);
+    check_file(fs, FILE_SST, 29, 5000);
+    TEST_OK(vfs_close_fs(fs));
+    harmless++;
     b->disk.bytes[at] ^= (uint8_t)(1 + at % 255);
   }
-  assert_true(harmless > 600 && found == 8);
+  assert_true(harmless > 600);
   for (uint64_t i = 0; i < size; i++) {
     vfs *fs;
     b->disk.bytes[from + i] ^= 1;
@@ -67,7 +60,7 @@ static void a_damaged_byte_is_mended(void **state) {
   put_synced(b->fs, FILE_WAL, 2, 70000);
   uint64_t from = single_of(b->fs)->sound_pages.start * SINGLE_PAGE;
   bench_close(b);
-  const uint64_t places[] = {9, 4000, SINGLE_PAGE + 600, from, from + SINGLE_PAGE};
+  const uint64_t places[] = {0, 9, 4000, SINGLE_PAGE + 600, from, from + SINGLE_PAGE};
   for (size_t i = 0; i < COUNT_OF(places); i++) {
     vfs *fs;
     b->disk.bytes[places[i]] ^= 4;
