@@ -46,23 +46,22 @@ export function partsBar(what, parts, all = 0) {
 }
 
 /** The levels of the tree as layers, the newest on top; each as wide as the share of bytes it has.
- * @param {{ tables: number, bytes: number, text: string }[]} levels */
+ * @param {{ tables: number, bytes: number, amount: string, text: string }[]} levels */
 export function strata(levels) {
   const most = Math.max(1, ...levels.map(({ bytes }) => bytes))
-  const rows = levels.map(({ bytes, tables, text }, level) => {
+  const rows = levels.map(({ bytes, tables, amount, text }, level) => {
     const width = bytes === 0 ? 0 : Math.max(3, (WIDTH * bytes) / most)
     const sentence = `Level ${level}: ${text}`
-    const shade = Math.min(4, level + 1)
     const bar = image(
       sentence,
       18,
       'stratum',
       svg('rect', { x: 0, y: 0, width: WIDTH, height: 18, class: 'track' }),
-      svg('rect', { x: 0, y: 0, width, height: 18, class: `shade-${shade}` }),
+      svg('rect', { x: 0, y: 0, width, height: 18, class: 'shade-1' }),
     )
     const name = html('span', { class: 'level', 'aria-hidden': 'true' }, `L${level}`)
-    const figure = html('span', { class: 'number', 'aria-hidden': 'true' }, tables === 0 ? 'empty' : text)
-    return html('li', {}, name, bar, figure)
+    const figure = html('span', { class: 'number', 'aria-hidden': 'true' }, tables === 0 ? 'empty' : amount)
+    return html('li', tables === 0 ? { class: 'none' } : {}, name, bar, figure)
   })
   return html('ol', { class: 'strata-chart' }, ...rows)
 }

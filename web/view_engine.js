@@ -105,7 +105,7 @@ export class EngineView {
     const parts = [
       { label: 'Tables', value: tableBytes, shade: 1, text: size(tableBytes) },
       { label: 'Log', value: logBytes, shade: 2, text: size(logBytes) },
-      { label: 'Lists', value: other, shade: 4, text: size(other) },
+      { label: 'Manifest', value: other, shade: 4, text: size(other) },
     ]
     const nodes = [html('p', { class: 'big' }, size(diskBytes)), partsBar('Storage', parts)]
     if (room !== null) nodes.push(...this.#roomOf(room))
@@ -144,6 +144,7 @@ export class EngineView {
     const shown = levels.slice(0, Math.max(2, filled + 1)).map(({ tables, bytes, entries }) => ({
       tables,
       bytes,
+      amount: size(bytes),
       text: `${size(bytes)}, ${counted(entries, 'entry', 'entries')}`,
     }))
     const tip = html('p', { class: 'quiet' }, 'New entries settle at the top; merging moves them down.')

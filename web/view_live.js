@@ -27,7 +27,7 @@ export class LiveView {
     this.pause = html('button', { type: 'button', class: 'button', 'aria-pressed': 'false' }, 'Pause')
     this.list = html('ol', { class: 'changes', role: 'log', 'aria-live': 'off', 'aria-label': 'Changes, newest first' })
     this.list.tabIndex = 0
-    this.chart = html('div', {})
+    this.chart = html('div', { class: 'chart-box' })
     this.rate = html('p', { class: 'big' }, '0')
     this.sum = html('p', { class: 'quiet', role: 'status' })
     this.draw = eachFrame(() => this.#draw())
