@@ -82,6 +82,8 @@ typedef struct user_iter_options {
    * NULL = none. Pinned. */
   memtable *overlay;
   uint64_t overlay_seq;
+  /* All keys of the range have one filter_part, that of `lower`: tables whose filter denies it are left out. */
+  bool equal_prefix;
 } user_iter_options;
 
 INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter **it);

@@ -74,6 +74,9 @@ INTERNAL int table_get(table *t, slice key, uint64_t hash, uint64_t seq_max, tab
  * asked. */
 INTERNAL int table_get_expected(table *t, slice key, uint64_t hash, uint64_t seq_max, table_get_result *result);
 
+/* False = no key whose key_hash is `hash` is in the table. */
+INTERNAL bool table_may_contain(const table *t, uint64_t hash);
+
 INTERNAL const rangedel_set *table_range_set(const table *t); /* NULL when there are none */
 INTERNAL bool table_mapped(const table *t);
 INTERNAL void table_summary(const table *t, sst_summary *summary); /* borrowed from the table */

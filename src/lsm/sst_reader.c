@@ -278,6 +278,10 @@ INTERNAL int table_get_expected(table *t, slice key, uint64_t hash, uint64_t seq
 
 /* ---- what it knows of itself ---- */
 
+INTERNAL bool table_may_contain(const table *t, uint64_t hash) {
+  return filter_may_contain(t->filter, t->bloom_bits, hash);
+}
+
 INTERNAL const rangedel_set *table_range_set(const table *t) {
   return t->ranges;
 }

@@ -36,6 +36,8 @@ struct user_iter {
   uint64_t overlay_visible;
   memtable *overlay;
   buf lower, upper;
+  uint64_t hash; /* that filters are asked for when `equal` */
+  bool equal;
   uint64_t lower_head, upper_head; /* of the bounds: mostly they tell */
   buf saved_key, saved_value;
   slice key, value;
@@ -91,6 +93,35 @@ static int user_iter_ranges(user_iter *u, const version_level *level, uint32_t f
   return VARVE_OK;
 }
 
+/* Whether a table's filter denies every point of the range. Its range tombstones count all the same. 1 = it does. */
+static int user_iter_denied(user_iter *u, table_meta *meta) {
+  if (!u->equal) return 0;
+  table *t;
+  TRY(table_cache_get(u->lsm, meta, &t));
+  return !table_may_contain(t, u->hash);
+}
+
+/* One level below 0, of which tables from .. to - 1 overlap the range. */
+static int user_iter_level(user_iter *u, source_list *s, const version_level *level, uint32_t from, uint32_t to) {
+  uint64_t seq_max;
+  int denied = VARVE_OK;
+  TRY(user_iter_ranges(u, level, from, to, &seq_max));
+  while (from < to && (denied = user_iter_denied(u, level->tables[from])) > 0) from++;
+  TRY(denied);
+  while (from < to && (denied = user_iter_denied(u, level->tables[to - 1])) > 0) to--;
+  TRY(denied);
+  if (from == to) return VARVE_OK;
+  if (u->equal && to - from == 1) {
+    table *t;
+    TRY(table_cache_get(u->lsm, level->tables[from], &t));
+    TRY(table_iter_open(t, u->lsm->env->alloc, false, &s->children[s->count]));
+  } else {
+    TRY(level_iter_open(u->lsm, level, from, to, false, &s->children[s->count]));
+  }
+  s->seq_max[s->count++] = seq_max;
+  return VARVE_OK;
+}
+
 static int user_iter_tables(user_iter *u, source_list *s, const version *v) {
   slice lower = buf_slice(&u->lower), upper = buf_slice(&u->upper);
   const version_level *l0 = &v->level[0];
@@ -98,6 +129,9 @@ static int user_iter_tables(user_iter *u, source_list *s, const version *v) {
     if (!table_meta_overlaps(l0->tables[i], lower, upper)) continue;
     uint64_t seq_max;
     TRY(user_iter_ranges(u, l0, i, i + 1, &seq_max));
+    int denied = user_iter_denied(u, l0->tables[i]);
+    TRY(denied);
+    if (denied > 0) continue;
     table *t;
     TRY(table_cache_get(u->lsm, l0->tables[i], &t));
     TRY(table_iter_open(t, u->lsm->env->alloc, false, &s->children[s->count]));
@@ -106,11 +140,7 @@ static int user_iter_tables(user_iter *u, source_list *s, const version *v) {
   for (uint32_t level = 1; level < LEVELS; level++) {
     uint32_t from, to;
     version_overlap(&v->level[level], lower, upper, &from, &to);
-    if (from == to) continue;
-    uint64_t seq_max;
-    TRY(user_iter_ranges(u, &v->level[level], from, to, &seq_max));
-    TRY(level_iter_open(u->lsm, &v->level[level], from, to, false, &s->children[s->count]));
-    s->seq_max[s->count++] = seq_max;
+    if (from < to) TRY(user_iter_level(u, s, &v->level[level], from, to));
   }
   return VARVE_OK;
 }
@@ -216,6 +246,8 @@ INTERNAL int lsm_iter_open(lsm *l, const user_iter_options *options, user_iter *
   STEP(buf_set(&u->upper, options->upper));
   u->lower_head = head_u64(u->lower.data, u->lower.size);
   u->upper_head = head_u64(u->upper.data, u->upper.size);
+  u->equal = options->equal_prefix;
+  if (u->equal) u->hash = key_hash(options->lower);
   STEP(user_iter_sources(u));
   *out = u;
   u = NULL;

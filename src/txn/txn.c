@@ -49,6 +49,14 @@ INTERNAL uint64_t txn_store_open_count(const txn_store *s) {
   return atomic_load(&s->open);
 }
 
+INTERNAL uint64_t txn_store_schema(const txn_store *s) {
+  return atomic_load_explicit(&s->schema, memory_order_acquire);
+}
+
+INTERNAL void txn_store_new_schema(txn_store *s) {
+  atomic_fetch_add_explicit(&s->schema, 1, memory_order_release);
+}
+
 INTERNAL void txn_store_get_stats(const txn_store *s, varve_stats *stats) {
   stats->transactions = atomic_load(&s->open);
   stats->commits_txn = atomic_load(&s->commits);
@@ -79,6 +87,7 @@ INTERNAL int txn_begin(txn_store *s, const txn_options *options, void *owner, tx
   if (t == NULL) return mem_fail(sizeof *t, "a transaction");
   ASSERT(t->over && t->writes.count == 0 && t->reads.count == 0 && t->watch_count == 0 && !t->has_snapshot);
   t->isolation = options->isolation == VARVE_ISOLATION_DEFAULT ? VARVE_SNAPSHOT : options->isolation;
+  t->schema = txn_store_schema(s);
   int rc = VARVE_OK;
   if (t->isolation != VARVE_READ_COMMITTED) {
     rc = lsm_snapshot_acquire(s->lsm, &t->seq);

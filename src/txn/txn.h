@@ -29,6 +29,10 @@ INTERNAL int txn_store_create(lsm *l, env *e, txn_store **out);
 /* No transaction may be open. NULL is allowed. */
 INTERNAL void txn_store_destroy(txn_store *s);
 INTERNAL uint64_t txn_store_open_count(const txn_store *s);
+/* A number that changes when writes must be made in another way than before (an index came or went): a transaction that
+ * began under another one conflicts. To be changed only where no commit can come in between: in an lsm_precondition. */
+INTERNAL uint64_t txn_store_schema(const txn_store *s);
+INTERNAL void txn_store_new_schema(txn_store *s);
 INTERNAL void txn_store_get_stats(const txn_store *s, varve_stats *stats);
 
 typedef struct txn_options {

@@ -130,7 +130,9 @@ static int txn_validate(txn *t) {
 static int txn_validate_at_commit(void *context, lsm *l) {
   txn *t = context;
   ASSERT(t->store->lsm == l);
-  return txn_validate(t);
+  if (txn_store_schema(t->store) == t->schema) return txn_validate(t);
+  status_set_message("an index was made or dropped while the transaction was open; run it again");
+  return VARVE_CONFLICT;
 }
 
 /* A range may take long. */
@@ -178,7 +180,7 @@ static int txn_commit_writes(txn *t) {
     int rc = txn_validate_before(t);
     if (rc != VARVE_OK) return rc;
   }
-  return lsm_commit(t->store->lsm, &t->writes, t->durability, asks ? &condition : NULL);
+  return lsm_commit(t->store->lsm, &t->writes, t->durability, &condition);
 }
 
 INTERNAL int txn_commit(txn *t) {

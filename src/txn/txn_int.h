@@ -17,6 +17,7 @@ struct txn_store {
   _Atomic(txn *) idle; /* a closed one, with its memory, for the next */
   _Atomic(txn_iter *) idle_iter;
   atomic_uint_fast64_t open, commits, conflicts;
+  atomic_uint_fast64_t schema;
 };
 
 /* A key that must be at the commit as it was at `since`. */
@@ -40,6 +41,7 @@ struct varve_txn {
   lsm_durability durability;
   uint32_t lock_wait_ms;
   uint64_t seq;
+  uint64_t schema; /* the store's when it began */
 
   batch writes;
   memtable *overlay; /* writes [0, overlay_count), with sequences from TXN_SEQ_BASE on. NULL = none yet */
