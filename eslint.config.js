@@ -31,7 +31,15 @@ const web = Object.fromEntries(
   [
     ...['navigator', 'location', 'document', 'self', 'addEventListener', 'postMessage', 'Worker', 'WebSocket', 'Blob'],
     ...['URLSearchParams', 'DOMException', 'MessagePort', 'BroadcastChannel', 'indexedDB', 'IDBKeyRange', 'Event'],
-    ...['EventTarget', 'CustomEvent', 'close', 'window', 'requestAnimationFrame', 'removeEventListener'],
+    ...[
+      'FileSystemSyncAccessHandle',
+      'EventTarget',
+      'CustomEvent',
+      'close',
+      'window',
+      'requestAnimationFrame',
+      'removeEventListener',
+    ],
   ].map((name) => [name, 'readonly']),
 )
 

@@ -10,13 +10,20 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { launchChromium } from './harness_chromium.mjs'
-import { launchFirefox } from './harness_firefox.mjs'
-import { launchWebKit } from './harness_webkit.mjs'
+import { chromiumPath, launchChromium } from './harness_chromium.mjs'
+import { firefoxPath, launchFirefox } from './harness_firefox.mjs'
+import { launchWebKit, miniBrowserPath } from './harness_webkit.mjs'
 
 const LAUNCH = { chromium: launchChromium, firefox: launchFirefox, webkit: launchWebKit }
 
+const PATH = { chromium: chromiumPath, firefox: firefoxPath, webkit: miniBrowserPath }
+
 export const BROWSERS = Object.keys(LAUNCH)
+
+/** Why a browser cannot be tested here; null when it can. @param {string} name */
+export function missing(name) {
+  return PATH[name]() === undefined ? 'it is not installed' : null
+}
 
 /** A directory for a profile, and how to remove it. */
 export function temporaryProfile(name) {
@@ -56,14 +63,21 @@ export function killProfile(profile) {
   }
 }
 
-/** @param {string} name @param {{ server: any, profile: string, private?: boolean }} options */
+/** @param {string} name @param {{ server: any, profile: string, private?: boolean, plain?: boolean }} options */
 export async function launch(name, options) {
   const browser = await LAUNCH[name](options)
+  const { close } = browser
   return Object.assign(browser, {
     name,
+    isGone: false,
     async kill() {
+      browser.isGone = true
       killProfile(options.profile)
       await browser.ended?.()
+    },
+    async close() {
+      browser.isGone = true
+      await close()
     },
   })
 }

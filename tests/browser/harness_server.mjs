@@ -54,7 +54,7 @@ class Session {
   #ready = withResolvers()
 
   /** The address that its page is to be opened at. */
-  constructor(origin, page = '/tests/browser/page.html') {
+  constructor(origin, page = '/tests/browser/harness_page.html') {
     this.url = `${origin}${page}?session=${this.id}`
   }
 
@@ -137,9 +137,24 @@ export function deadline(promise, ms, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
+/** What pages sent, and what they may fetch, by name. @type {Map<string, Buffer>} */
+const kept = new Map()
+
+/** Files that pages hand over to the tests, or the other way round. */
+async function exchange(name, request, response) {
+  if (request.method === 'POST') {
+    const pieces = []
+    for await (const piece of request) pieces.push(piece)
+    kept.set(name, Buffer.concat(pieces))
+  }
+  response.writeHead(kept.has(name) ? 200 : 404, { 'content-type': 'application/octet-stream' })
+  response.end(request.method === 'POST' ? '' : kept.get(name))
+}
+
 async function answer(request, response) {
   const { pathname } = new URL(request.url, 'http://localhost')
   const path = normalize(decodeURIComponent(pathname))
+  if (path.startsWith('/exchange/')) return exchange(path.slice('/exchange/'.length), request, response)
   try {
     if (!SERVED.test(path)) throw new Error('not served')
     let body = await readFile(join(root, path))
@@ -171,6 +186,8 @@ export async function startServer(port = 0) {
   return {
     origin,
     port: server.address().port,
+    /** What pages find at, and send to, /exchange/NAME. */
+    kept,
     session: (page) => {
       const session = new Session(origin, page)
       sessions.set(session.id, session)

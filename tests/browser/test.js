@@ -1,10 +1,10 @@
 // test.js: describe() and it() in a browser, as much of node:test as the tests use. Files register their tests when
 // they are imported; run() runs them, one after the other.
 
-import { errorText } from '/tests/browser/remote.js'
+import { errorText } from '/tests/browser/harness_calls.js'
 import { NeedsNode } from '/tests/browser/node_parts.js'
 
-/** @type {{ name: string, options: any, run: Function }[]} */
+/** @type {{ name: string, options: any, body: Function }[]} */
 let registered = []
 /** @type {string[]} */
 const groups = []
@@ -15,9 +15,9 @@ export function describe(name, body) {
   groups.pop()
 }
 
-export function it(name, options, run) {
-  const [given, body] = typeof options === 'function' ? [{}, options] : [options, run]
-  registered.push({ name: [...groups, name].join(' › '), options: given, run: body })
+export function it(name, options, last) {
+  const [given, body] = typeof options === 'function' ? [{}, options] : [options, last]
+  registered.push({ name: [...groups, name].join(' › '), options: given, body })
 }
 
 export const test = it
@@ -33,7 +33,7 @@ const TEST_MS = 60_000
  */
 export async function run(tell) {
   const result = { passed: 0, failed: [], left: [] }
-  for (const { name, options, run: body } of registered) {
+  for (const { name, options, body } of registered) {
     if (options.skip) {
       result.left.push({ name, why: String(options.skip) })
       continue

@@ -210,13 +210,14 @@ function checkMagic(bytes, name) {
   throw new HostError('NOT_DATABASE', `what was to be imported as '${name}' is no .varve file`)
 }
 
-/** The first 4,096 bytes, or all there are, as one chunk, then the rest. @param {any} reader */
+/** What a stream gives, as bytes; the first piece is long enough for the magic if there are so many bytes.
+ * @param {any} reader */
 async function* chunksOf(reader) {
   let first = new Uint8Array(0)
   for (;;) {
     const { value, done } = await reader.read()
     if (done) {
-      if (first.length > 0) yield first
+      if (first.length < MAGIC.length) yield first
       return
     }
     const bytes = value instanceof Uint8Array ? value : new Uint8Array(value)
@@ -252,7 +253,6 @@ export function importDatabase(location, source, { storage = defaultStorage(), o
         at += bytes.length
         if (onProgress?.(at, total) === false) throw new HostError('ABORTED', `the import of '${name}' was stopped`)
       }
-      if (at === 0) checkMagic(new Uint8Array(0), name)
       await sink.finish()
     } catch (error) {
       await sink.abandon()

@@ -9,6 +9,7 @@
 //   1. #size is the size of the file, and does not ask the browser: nobody else can change it.
 //   2. A file of no bytes is no database; one that is still empty when the host is closed is removed.
 
+import { STATUS } from '../abi.js'
 import { HostError } from './host.js'
 import { StoredFile } from './stored_file.js'
 import { errorName, webError, withDeadline } from './web_errors.js'
@@ -191,6 +192,24 @@ export async function openHandle(file, name, wait = WAIT_MS) {
   }
 }
 
+/** @param {string} fileName @param {number} wait */
+async function openFile(fileName, wait) {
+  const directory = /** @type {FileSystemDirectoryHandle} */ (await opfsDirectory(true))
+  let file
+  try {
+    const opening = directory.getFileHandle(fileName, { create: true })
+    file = await withDeadline(opening, DEADLINE_MS, `opening ${fileName}`)
+  } catch (error) {
+    throw webError(error, `${fileName} cannot be opened`)
+  }
+  if (!('createSyncAccessHandle' in file)) {
+    throw new HostError('UNSUPPORTED', 'the private file system can be written in dedicated workers only')
+  }
+  const handle = await openHandle(file, fileName, wait)
+  const discard = () => directory.removeEntry(fileName).catch(() => {}) // empty, so it counts for nothing
+  return new OpfsFile(fileName, handle, discard)
+}
+
 class OpfsHost extends WebHost {
   #wait
 
@@ -204,21 +223,15 @@ class OpfsHost extends WebHost {
   async prepare(location) {
     const name = nameOfLocation(location)
     if (this.fileAt(name) !== undefined) return
-    const directory = /** @type {FileSystemDirectoryHandle} */ (await opfsDirectory(true))
     const fileName = fileOfName(name)
-    let file
-    try {
-      const opening = directory.getFileHandle(fileName, { create: true })
-      file = await withDeadline(opening, DEADLINE_MS, `opening ${fileName}`)
-    } catch (error) {
-      throw webError(error, `${fileName} cannot be opened`)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return this.addFile(name, await openFile(fileName, this.#wait))
+      } catch (error) {
+        // Whoever had it may have removed it at its end, because it was empty.
+        if (attempt === 2 || !(error instanceof HostError) || error.status !== STATUS.MISSING) throw error
+      }
     }
-    if (!('createSyncAccessHandle' in file)) {
-      throw new HostError('UNSUPPORTED', 'the private file system can be written in dedicated workers only')
-    }
-    const handle = await openHandle(file, fileName, this.#wait)
-    const discard = () => directory.removeEntry(fileName).catch(() => {}) // empty, so it counts for nothing
-    this.addFile(name, new OpfsFile(fileName, handle, discard))
   }
 }
 

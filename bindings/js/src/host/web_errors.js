@@ -31,7 +31,7 @@ export function errorName(error) {
 export function webError(error, what) {
   if (error instanceof HostError) return error
   const name = errorName(error)
-  const reason = error instanceof Error ? error.message : String(error)
+  const reason = (error instanceof Error || error instanceof DOMException ? error.message : String(error)) || name
   return new HostError(STATUS_OF[name] ?? 'IO', `${what}: ${reason}${REMEDY_OF[name] ?? ''}`, error)
 }
 

@@ -1,4 +1,4 @@
-// remote.js: what a page and a worker under test share: running a call of the harness, and telling of every error that
+// harness_calls.js: what a page and a worker under test share: running a call of the harness, and telling of every error that
 // nobody caught.
 
 /** @param {unknown} error */
