@@ -49,7 +49,7 @@ typedef struct api_owner {
   varve_keyspace *keyspace;
 } api_owner;
 
-static int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
+INTERNAL int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix) {
   TRY(api_prefix(keyspace == NULL ? NULL : keyspace->db, keyspace, prefix));
   if (keyspace == NULL) return VARVE_OK;
   api_owner owner;
@@ -97,26 +97,29 @@ INTERNAL void api_successor(buf *b) {
   if (b->size > 0) b->data[b->size - 1]++;
 }
 
+INTERNAL int api_range(slice prefix, slice begin, slice end, buf *from, buf *to) {
+  if (begin.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(begin)); /* + 1: a bound may be a key's successor */
+  if (end.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(end));
+  if (end.size > 0 && slice_compare(begin, end) >= 0) return VARVE_NOTFOUND;
+  TRY(buf_append(from, prefix.data, prefix.size));
+  TRY(buf_append(from, begin.data, begin.size));
+  TRY(buf_append(to, prefix.data, prefix.size));
+  if (end.size > 0) return buf_append(to, end.data, end.size);
+  api_successor(to);
+  return VARVE_OK;
+}
+
 VARVE_API int varve_batch_delete_range(varve_batch *b, varve_keyspace *keyspace, varve_slice begin, varve_slice end) {
   slice prefix;
   TRY(api_check_batch(b));
   TRY(api_batch_prefix(b, keyspace, &prefix));
-  if (begin.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(begin)); /* + 1: a bound may be a key's successor */
-  if (end.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(end));
-  if (end.size > 0 && slice_compare(begin, end) >= 0) return VARVE_OK;
   int rc = VARVE_OK;
   buf from, to;
   buf_init(&from, api_allocator());
   buf_init(&to, api_allocator());
-  STEP(buf_append(&from, prefix.data, prefix.size));
-  STEP(buf_append(&from, begin.data, begin.size));
-  STEP(buf_append(&to, prefix.data, prefix.size));
-  if (end.size > 0) {
-    STEP(buf_append(&to, end.data, end.size));
-  } else {
-    api_successor(&to);
-  }
-  STEP(batch_delete_range(b, buf_slice(&from), buf_slice(&to)));
+  STEP(api_range(prefix, begin, end, &from, &to));
+  if (rc == VARVE_OK) STEP(batch_delete_range(b, buf_slice(&from), buf_slice(&to)));
+  rc = VARVE_OK;
 out:
   buf_free(&from);
   buf_free(&to);
@@ -138,13 +141,40 @@ INTERNAL int api_durability(varve_durability given, lsm_durability *d) {
   return VARVE_OK;
 }
 
+/* Commits a batch, with the changes of indexes that maintain themselves: those of a keyspace that `m` has a set of. An
+ * index that comes or goes before the commit makes it begin again. */
+static int api_commit(varve_db *db, const batch *b, lsm_durability d, index_moment *m) {
+  if (UNLIKELY(b->count == 0)) return lsm_write(db->lsm, b, d);
+  if (LIKELY(m->set == NULL)) {
+    lsm_precondition condition = {index_moment_holds, m};
+    int rc = lsm_commit(db->lsm, b, d, &condition);
+    if (LIKELY(rc != VARVE_CONFLICT)) return rc;
+  }
+  return index_commit_batch(db->indexes, b, d);
+}
+
+/* The first moment, with a set if one of the batch's keyspaces has one. */
+static int api_batch_moment(varve_db *db, const batch *b, index_moment *m) {
+  TRY(index_moment_of(db->indexes, KEYSPACE_DEFAULT, m));
+  for (size_t at = 0; at < b->owners.size && m->set == NULL; at += sizeof(api_owner)) {
+    api_owner owner;
+    index_moment other;
+    memcpy(&owner, b->owners.data + at, sizeof owner);
+    TRY(index_moment_of(db->indexes, owner.keyspace->id, &other));
+    m->set = other.set;
+  }
+  return VARVE_OK;
+}
+
 VARVE_API int varve_write(varve_db *db, const varve_batch *b, const varve_write_options *options) {
   lsm_durability d;
   TRY(api_check(db));
   TRY(api_check_batch(b));
   TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
   TRY(api_check_owners(db, b));
-  return lsm_write(db->lsm, b, d);
+  index_moment m;
+  TRY(api_batch_moment(db, b, &m));
+  return api_commit(db, b, d, &m);
 }
 
 /* ---- one change as a batch of one ---- */
@@ -165,15 +195,17 @@ INTERNAL void api_batch_give(varve_db *db, batch *b) {
 VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const varve_write_options *options) {
   slice prefix;
   lsm_durability d;
+  index_moment m;
   batch *b;
   TRY(api_check(db));
   TRY(api_prefix(db, options == NULL ? NULL : options->keyspace, &prefix));
   TRY(api_check_key(key));
   TRY(api_check_value(value));
   TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
+  TRY(index_moment_of(db->indexes, api_keyspace_id(options == NULL ? NULL : options->keyspace), &m));
   TRY(api_batch_take(db, &b));
   int rc = batch_put(b, prefix, key, value);
-  if (LIKELY(rc >= 0)) rc = lsm_write(db->lsm, b, d);
+  if (LIKELY(rc >= 0)) rc = api_commit(db, b, d, &m);
   api_batch_give(db, b);
   return rc;
 }
@@ -181,29 +213,33 @@ VARVE_API int varve_put(varve_db *db, varve_slice key, varve_slice value, const 
 VARVE_API int varve_delete(varve_db *db, varve_slice key, const varve_write_options *options) {
   slice prefix;
   lsm_durability d;
+  index_moment m;
   batch *b;
   TRY(api_check(db));
   TRY(api_prefix(db, options == NULL ? NULL : options->keyspace, &prefix));
   TRY(api_check_key(key));
   TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
+  TRY(index_moment_of(db->indexes, api_keyspace_id(options == NULL ? NULL : options->keyspace), &m));
   TRY(api_batch_take(db, &b));
   int rc = batch_delete(b, prefix, key);
-  if (rc >= 0) rc = lsm_write(db->lsm, b, d);
+  if (rc >= 0) rc = api_commit(db, b, d, &m);
   api_batch_give(db, b);
   return rc;
 }
 
 VARVE_API int varve_delete_range(varve_db *db, varve_slice begin, varve_slice end, const varve_write_options *options) {
   lsm_durability d;
+  index_moment m;
   batch *b;
   varve_keyspace *keyspace = options == NULL ? NULL : options->keyspace;
   slice prefix;
   TRY(api_check(db));
   TRY(api_prefix(db, keyspace, &prefix));
   TRY(api_durability(options == NULL ? VARVE_DURABILITY_DEFAULT : options->durability, &d));
+  TRY(index_moment_of(db->indexes, api_keyspace_id(keyspace), &m));
   TRY(api_batch_take(db, &b));
   int rc = varve_batch_delete_range(b, keyspace, begin, end);
-  if (rc >= 0) rc = lsm_write(db->lsm, b, d);
+  if (rc >= 0) rc = api_commit(db, b, d, &m);
   api_batch_give(db, b);
   return rc;
 }

@@ -142,7 +142,11 @@ INTERNAL int api_open(env *e, const varve_options *options, varve_db **out) {
   }
   if (rc >= 0) {
     rc = txn_store_create(db->lsm, e, &db->txns);
-    if (rc < 0) (void)lsm_close(db->lsm);
+    if (rc >= 0) rc = index_store_create(db->lsm, db->txns, alloc, db, &db->indexes);
+    if (rc < 0) {
+      txn_store_destroy(db->txns);
+      (void)lsm_close(db->lsm);
+    }
   }
   if (rc < 0) {
     char message[STATUS_MESSAGE_SIZE];
@@ -186,6 +190,7 @@ static void api_release_shell(varve_db *db) {
     MEM_DELETE(alloc, db->keyspaces);
     db->keyspaces = next;
   }
+  index_store_destroy(db->indexes);
   mutex_destroy(&db->keyspace_lock);
   MEM_DELETE(alloc, db);
 }
@@ -205,6 +210,7 @@ VARVE_API int varve_close(varve_db *db) {
   batch *idle = atomic_exchange(&db->idle_batch, NULL);
   if (idle != NULL) varve_batch_destroy(idle);
   api_iter_free(atomic_exchange(&db->idle_iter, NULL));
+  index_store_close(db->indexes);
   txn_store_destroy(db->txns);
   ALSO(api_close_env(db->env));
   db->lsm = NULL;

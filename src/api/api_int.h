@@ -6,6 +6,7 @@
 #define VARVE_API_INT_H
 
 #include "env/sync.h"
+#include "index/index.h"
 #include "lsm/lsm.h"
 #include "txn/txn.h"
 
@@ -26,6 +27,7 @@ struct varve_db {
   env *env;
   lsm *lsm;
   txn_store *txns;
+  index_store *indexes;
   mutex keyspace_lock;         /* the list, and creation and dropping */
   varve_keyspace *keyspaces;   /* all handles ever given */
   _Atomic(batch *) idle_batch; /* of a put that is over, for the next one */
@@ -51,9 +53,10 @@ struct varve_snapshot {
 struct varve_iter {
   varve_db *db;
   user_iter *in;
-  txn_iter *walk;   /* of a transaction: moves go through it. NULL = none */
-  buf key;          /* target of a seek, behind the prefix */
-  buf lower, upper; /* inner keys; used while it is opened */
+  txn_iter *walk;         /* of a transaction: moves go through it. NULL = none */
+  index_cursor *postings; /* of an index: it has no `in` then. NULL = none */
+  buf key;                /* target of a seek, behind the prefix */
+  buf lower, upper;       /* inner keys; used while it is opened */
   uint8_t prefix_size;
 };
 
@@ -66,6 +69,9 @@ INTERNAL int api_check(const varve_db *db);
 /* The prefix of a keyspace, NULL = the default one. INVALID when it belongs to another database, CLOSED when it was
  * dropped. */
 INTERNAL int api_prefix(const varve_db *db, const varve_keyspace *keyspace, slice *prefix);
+static inline uint64_t api_keyspace_id(const varve_keyspace *keyspace) {
+  return keyspace == NULL ? KEYSPACE_DEFAULT : keyspace->id;
+}
 INTERNAL int api_check_key(slice key);
 INTERNAL int api_check_value(slice value);
 
@@ -79,12 +85,18 @@ typedef struct api_key {
 INTERNAL int api_key_make(varve_db *db, slice prefix, slice key, api_key *out);
 INTERNAL void api_key_free(varve_db *db, api_key *k);
 
+/* Notes in a batch that it names the keyspace, for api_check_owners; and the keyspace's prefix. */
+INTERNAL int api_batch_prefix(batch *b, varve_keyspace *keyspace, slice *prefix);
+/* The inner keys from `begin` to `end` (exclusive; empty = the keyspace's end). NOTFOUND when there are none. */
+INTERNAL int api_range(slice prefix, slice begin, slice end, buf *from, buf *to);
 /* CLOSED or INVALID when a keyspace that the batch names cannot be written to any more. */
 INTERNAL int api_check_owners(const varve_db *db, const batch *b);
 INTERNAL int api_durability(varve_durability given, lsm_durability *d);
 
 /* The handle of an iterator under these options, its bounds made; the caller opens what it walks over. */
 INTERNAL int api_iter_begin(varve_db *db, const varve_iter_options *o, varve_iter **it);
+/* An empty handle; NULL = out of memory. */
+INTERNAL varve_iter *api_iter_take(varve_db *db);
 INTERNAL void api_iter_give(varve_iter *it);
 
 /* An empty batch for one call. */

@@ -112,7 +112,7 @@ static int keyspace_drop(varve_db *db, slice name) {
   TRY(api_batch_take(db, &b));
   rc = batch_delete(b, slice_make(catalog, 1), name);
   if (rc >= 0) rc = batch_delete_range(b, slice_make(begin, size), slice_make(end, size));
-  if (rc >= 0) rc = lsm_write(db->lsm, b, LSM_DEFAULT);
+  if (rc >= 0) rc = index_drop_keyspace(db->indexes, id, b); /* which commits it */
   api_batch_give(db, b);
   varve_keyspace *handle = rc < 0 ? NULL : keyspace_find(db, name);
   if (handle != NULL) atomic_store(&handle->dropped, true);

@@ -110,7 +110,7 @@ INTERNAL void api_iter_free(varve_iter *it) {
 }
 
 /* The handle that was closed last, with its buffers, or a new one. */
-static varve_iter *api_iter_take(varve_db *db) {
+INTERNAL varve_iter *api_iter_take(varve_db *db) {
   varve_iter *it = atomic_exchange_explicit(&db->idle_iter, NULL, memory_order_acquire);
   if (LIKELY(it != NULL)) return it;
   it = MEM_NEW(db->alloc, varve_iter);
@@ -175,10 +175,14 @@ VARVE_API void varve_iter_close(varve_iter *it) {
   if (it == NULL) return;
   user_iter *in = it->in;
   txn_iter *walk = it->walk;
+  index_cursor *postings = it->postings;
+  it->postings = NULL;
   it->in = NULL;
   it->walk = NULL;
   api_iter_give(it); /* before the last that keeps the database from closing */
-  if (walk != NULL) {
+  if (postings != NULL) {
+    index_cursor_close(postings);
+  } else if (walk != NULL) {
     txn_iter_close(walk);
   } else {
     user_iter_close(in);
@@ -191,44 +195,53 @@ static int api_iter_target(varve_iter *it, slice key) {
 }
 
 VARVE_API int varve_iter_first(varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_FIRST, slice_make(NULL, 0));
   return LIKELY(it->walk == NULL) ? user_iter_first(it->in) : txn_iter_first(it->walk);
 }
 
 VARVE_API int varve_iter_last(varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_LAST, slice_make(NULL, 0));
   return LIKELY(it->walk == NULL) ? user_iter_last(it->in) : txn_iter_last(it->walk);
 }
 
 VARVE_API int varve_iter_seek(varve_iter *it, varve_slice key) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_SEEK, key);
   TRY(api_iter_target(it, key));
   slice target = buf_slice(&it->key);
   return LIKELY(it->walk == NULL) ? user_iter_seek(it->in, target) : txn_iter_seek(it->walk, target);
 }
 
 VARVE_API int varve_iter_seek_for_prev(varve_iter *it, varve_slice key) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_SEEK_FOR_PREV, key);
   TRY(api_iter_target(it, key));
   slice target = buf_slice(&it->key);
   return LIKELY(it->walk == NULL) ? user_iter_seek_for_prev(it->in, target) : txn_iter_seek_for_prev(it->walk, target);
 }
 
 VARVE_API int varve_iter_next(varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_NEXT, slice_make(NULL, 0));
   return LIKELY(it->walk == NULL) ? user_iter_next(it->in) : txn_iter_next(it->walk);
 }
 
 VARVE_API int varve_iter_prev(varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_move(it->postings, INDEX_PREV, slice_make(NULL, 0));
   return LIKELY(it->walk == NULL) ? user_iter_prev(it->in) : txn_iter_prev(it->walk);
 }
 
 VARVE_API varve_slice varve_iter_key(const varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_key(it->postings);
   slice key = user_iter_key(it->in);
   if (key.size == 0) return key;
   return slice_make((const uint8_t *)key.data + it->prefix_size, key.size - it->prefix_size);
 }
 
 VARVE_API varve_slice varve_iter_value(const varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_primary(it->postings);
   return user_iter_value(it->in);
 }
 
 VARVE_API int varve_iter_status(const varve_iter *it) {
+  if (UNLIKELY(it->postings != NULL)) return index_cursor_status(it->postings);
   return user_iter_status(it->in);
 }
 

@@ -118,31 +118,66 @@ VARVE_API int varve_txn_count(varve_txn *t, const varve_iter_options *options, u
 
 /* ---- writes ---- */
 
-/* The batch that a write goes to, once it is sure that the keyspace is one of the same database. */
-static int api_txn_batch(varve_txn *t, const varve_keyspace *keyspace, batch **b) {
+/* Where a write goes: the batch, once it is sure that the keyspace is one of the same database; and what is to be known
+ * of the keyspace's indexes. */
+static int api_txn_batch(varve_txn *t, varve_keyspace *keyspace, batch **b, index_moment *m) {
   varve_db *db;
   slice prefix;
   TRY(api_check_txn(t, &db));
   TRY(api_prefix(db, keyspace, &prefix));
-  return txn_writing(t, b);
+  TRY(txn_writing(t, b));
+  return index_moment_of(db->indexes, api_keyspace_id(keyspace), m);
+}
+
+/* A row of a keyspace that has indexes; `value` NULL = a deletion. */
+static int api_txn_row(varve_txn *t, varve_keyspace *keyspace, slice key, const slice *value, const index_moment *m) {
+  batch *b;
+  slice prefix;
+  api_key inner;
+  varve_db *db = txn_owner(t);
+  TRY(txn_writing(t, &b));
+  TRY(api_batch_prefix(b, keyspace, &prefix));
+  TRY(api_check_key(key));
+  if (value != NULL) TRY(api_check_value(*value));
+  TRY(api_key_make(db, prefix, key, &inner));
+  int rc = index_write_row(m, t, inner.key, value);
+  api_key_free(db, &inner);
+  return rc;
 }
 
 VARVE_API int varve_txn_put(varve_txn *t, varve_keyspace *keyspace, varve_slice key, varve_slice value) {
   batch *b;
-  TRY(api_txn_batch(t, keyspace, &b));
-  return varve_batch_put(b, keyspace, key, value);
+  index_moment m;
+  TRY(api_txn_batch(t, keyspace, &b, &m));
+  if (LIKELY(m.set == NULL)) return varve_batch_put(b, keyspace, key, value);
+  return api_txn_row(t, keyspace, key, &value, &m);
 }
 
 VARVE_API int varve_txn_delete(varve_txn *t, varve_keyspace *keyspace, varve_slice key) {
   batch *b;
-  TRY(api_txn_batch(t, keyspace, &b));
-  return varve_batch_delete(b, keyspace, key);
+  index_moment m;
+  TRY(api_txn_batch(t, keyspace, &b, &m));
+  if (LIKELY(m.set == NULL)) return varve_batch_delete(b, keyspace, key);
+  return api_txn_row(t, keyspace, key, NULL, &m);
 }
 
 VARVE_API int varve_txn_delete_range(varve_txn *t, varve_keyspace *keyspace, varve_slice begin, varve_slice end) {
   batch *b;
-  TRY(api_txn_batch(t, keyspace, &b));
-  return varve_batch_delete_range(b, keyspace, begin, end);
+  index_moment m;
+  slice prefix;
+  buf from, to;
+  int rc = VARVE_OK;
+  TRY(api_txn_batch(t, keyspace, &b, &m));
+  if (LIKELY(m.set == NULL)) return varve_batch_delete_range(b, keyspace, begin, end);
+  TRY(api_batch_prefix(b, keyspace, &prefix));
+  buf_init(&from, api_allocator());
+  buf_init(&to, api_allocator());
+  STEP(api_range(prefix, begin, end, &from, &to));
+  rc = rc == VARVE_NOTFOUND ? VARVE_OK : index_write_range(&m, t, buf_slice(&from), buf_slice(&to));
+out:
+  buf_free(&from);
+  buf_free(&to);
+  return rc;
 }
 
 /* ---- savepoints ---- */
