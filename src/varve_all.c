@@ -140,4 +140,5 @@
 #include "api/api_wasm.c"
 #include "api/api_wasm_rows.c"
 #include "api/api_wasm_value.c"
+#include "api/api_wasm_txn.c"
 #endif

@@ -130,29 +130,39 @@ WASM_EXPORT("db_close") int wasm_db_close(varve_db *db) {
 
 /* ---- Reading one or many ---- */
 
-/* The key is in io.key. Returns the value's size, or ABI_ABSENT. out[0] = where it is, out[1] = 1 when all ASCII,
- * out[2] = 1 when db_release must be called once it was read. */
-WASM_EXPORT("db_get")
-int wasm_db_get(varve_db *db, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t key_size) {
-  varve_read_options o = {snapshot, keyspace};
-  varve_value value = {NULL, 0, NULL};
-  int rc = varve_get(db, slice_make(wasm_state()->io.key, key_size), &o, &value);
-  if (rc != VARVE_OK) return rc == VARVE_NOTFOUND ? ABI_ABSENT : rc;
-  ASSERT(value.size <= VARVE_VALUE_SIZE_MAX);
-  uint32_t size = (uint32_t)value.size;
-  wasm_state()->io.out[1] = wasm_is_ascii(value.data, size);
+/* Lends a value of up to ABI_SMALL bytes in io.small, a larger one until db_release. */
+INTERNAL int wasm_give(varve_value *value) {
+  ASSERT(value->size <= VARVE_VALUE_SIZE_MAX);
+  uint32_t size = (uint32_t)value->size;
+  wasm_state()->io.out[1] = wasm_is_ascii(value->data, size);
   if (LIKELY(size <= ABI_SMALL)) {
-    if (size > 0) memcpy(wasm_state()->io.small, value.data, size);
-    varve_value_release(&value);
+    if (size > 0) memcpy(wasm_state()->io.small, value->data, size);
+    varve_value_release(value);
     wasm_state()->io.out[0] = (uint32_t)(uintptr_t)wasm_state()->io.small;
     wasm_state()->io.out[2] = 0;
     return (int)size;
   }
   varve_value_release(&wasm_held);
-  wasm_held = value;
-  wasm_state()->io.out[0] = (uint32_t)(uintptr_t)value.data;
+  wasm_held = *value;
+  wasm_state()->io.out[0] = (uint32_t)(uintptr_t)value->data;
   wasm_state()->io.out[2] = 1;
   return (int)size;
+}
+
+/* Here and below: `txn` NULL = the database itself. */
+static int wasm_find(varve_db *db, varve_txn *txn, slice key, const varve_read_options *o, varve_value *value) {
+  return txn == NULL ? varve_get(db, key, o, value) : varve_txn_get(txn, key, o, value);
+}
+
+/* The key is in io.key. Returns the value's size, or ABI_ABSENT. out[0] = where it is, out[1] = 1 when all ASCII,
+ * out[2] = 1 when db_release must be called once it was read. */
+WASM_EXPORT("db_get")
+int wasm_db_get(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t key_size) {
+  varve_read_options o = {snapshot, keyspace};
+  varve_value value = {NULL, 0, NULL};
+  int rc = wasm_find(db, txn, slice_make(wasm_state()->io.key, key_size), &o, &value);
+  if (rc != VARVE_OK) return rc == VARVE_NOTFOUND ? ABI_ABSENT : rc;
+  return wasm_give(&value);
 }
 
 WASM_EXPORT("db_release") void wasm_db_release(void) {
@@ -161,9 +171,10 @@ WASM_EXPORT("db_release") void wasm_db_release(void) {
 
 /* 1 = there is one, 0 = none. */
 WASM_EXPORT("db_has")
-int wasm_db_has(varve_db *db, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t key_size) {
+int wasm_db_has(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t key_size) {
   varve_read_options o = {snapshot, keyspace};
-  int rc = varve_has(db, slice_make(wasm_state()->io.key, key_size), &o);
+  slice key = slice_make(wasm_state()->io.key, key_size);
+  int rc = txn == NULL ? varve_has(db, key, &o) : varve_txn_has(txn, key, &o);
   return rc < 0 ? rc : rc == VARVE_OK;
 }
 
@@ -182,11 +193,10 @@ INTERNAL int wasm_page_result(const buf *page) {
  * page holds a u32 size (ABI_MISSING = none), bytes, padding for each. out[0], out[1] = the page, out[2] = how many
  * keys were looked up, out[3] = where in the stage the next one begins. */
 WASM_EXPORT("db_get_many")
-int wasm_db_get_many(varve_db *db, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t at, uint32_t end,
-                     uint32_t budget) {
-  ASSERT(at <= end && end <= wasm_state()->stage.capacity);
+int wasm_db_get_many(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t at,
+                     uint32_t end, uint32_t budget) {
   varve_read_options o = {snapshot, keyspace};
-  reader r = reader_of(slice_make(wasm_state()->stage.data + at, end - at));
+  reader r = reader_of(wasm_stage_slice(at, end));
   uint32_t count = 0;
   buf_clear(&wasm_state()->page);
   while (reader_left(&r) > 0 && wasm_state()->page.size < budget) {
@@ -196,7 +206,7 @@ int wasm_db_get_many(varve_db *db, varve_keyspace *keyspace, varve_snapshot *sna
       return status_fail(VARVE_INVALID, "the list of keys is cut short at byte %u", (unsigned)(end - reader_left(&r)));
     }
     varve_value value = {NULL, 0, NULL};
-    int rc = varve_get(db, key, &o, &value);
+    int rc = wasm_find(db, txn, key, &o, &value);
     uint32_t word = rc == VARVE_OK ? wasm_size_word(value.data, value.size) : ABI_MISSING;
     if (rc >= 0) rc = buf_append_u32(&wasm_state()->page, word);
     if (rc >= 0) rc = wasm_page_put(value.data, value.size);
@@ -211,33 +221,42 @@ int wasm_db_get_many(varve_db *db, varve_keyspace *keyspace, varve_snapshot *sna
 
 /* ---- Writing ---- */
 
-static int wasm_batch_add(reader *r, uint32_t end) {
-  uint32_t kind, keyspace, key_size, value_size;
-  slice key, value, padding;
-  if (!read_u32(r, &kind) || !read_u32(r, &keyspace) || !read_u32(r, &key_size) || !read_u32(r, &value_size) ||
-      !read_bytes(r, key_size, &key) || !read_bytes(r, value_size, &value) ||
+INTERNAL slice wasm_stage_slice(uint32_t at, uint32_t end) {
+  ASSERT(at <= end && end <= wasm_state()->stage.capacity);
+  return slice_make(at == end ? NULL : wasm_state()->stage.data + at, end - at);
+}
+
+INTERNAL int wasm_change_read(reader *r, uint32_t end, wasm_change *c) {
+  uint32_t keyspace, key_size, value_size;
+  slice padding;
+  if (!read_u32(r, &c->kind) || !read_u32(r, &keyspace) || !read_u32(r, &key_size) || !read_u32(r, &value_size) ||
+      !read_bytes(r, key_size, &c->key) || !read_bytes(r, value_size, &c->value) ||
       !read_bytes(r, wasm_padding(key_size + value_size), &padding)) {
     return status_fail(VARVE_INVALID, "the list of changes is cut short at byte %u", (unsigned)(end - reader_left(r)));
   }
-  varve_keyspace *space = (varve_keyspace *)(uintptr_t)keyspace;
-  switch (kind) {
+  if (c->kind > ABI_OP_CLEAR) return status_fail(VARVE_INVALID, "a change has the unknown kind %u", (unsigned)c->kind);
+  c->keyspace = (varve_keyspace *)(uintptr_t)keyspace;
+  return VARVE_OK;
+}
+
+static int wasm_batch_add(reader *r, uint32_t end) {
+  wasm_change c;
+  TRY(wasm_change_read(r, end, &c));
+  switch (c.kind) {
     case ABI_OP_PUT:
-      return varve_batch_put(wasm_batch, space, key, value);
+      return varve_batch_put(wasm_batch, c.keyspace, c.key, c.value);
     case ABI_OP_DEL:
-      return varve_batch_delete(wasm_batch, space, key);
-    case ABI_OP_CLEAR:
-      return varve_batch_delete_range(wasm_batch, space, key, value);
+      return varve_batch_delete(wasm_batch, c.keyspace, c.key);
     default:
-      return status_fail(VARVE_INVALID, "a change has the unknown kind %u", (unsigned)kind);
+      return varve_batch_delete_range(wasm_batch, c.keyspace, c.key, c.value);
   }
 }
 
 /* Commits the changes in stage[at .. end) as one batch. */
 WASM_EXPORT("db_write") int wasm_db_write(varve_db *db, uint32_t at, uint32_t end, int durability) {
-  ASSERT(at <= end && end <= wasm_state()->stage.capacity);
   if (wasm_batch == NULL) TRY(varve_batch_create(&wasm_batch));
   varve_batch_clear(wasm_batch);
-  reader r = reader_of(slice_make(wasm_state()->stage.data + at, end - at));
+  reader r = reader_of(wasm_stage_slice(at, end));
   while (reader_left(&r) > 0) TRY(wasm_batch_add(&r, end));
   varve_write_options o = {(varve_durability)durability, NULL};
   int rc = varve_write(db, wasm_batch, &o);

@@ -17,8 +17,8 @@
  * A row in a page: u32 key size   u32 value size   key bytes   value bytes   padding. The highest bit of a size
  * (ABI_ASCII) says that the bytes are all below 128, which JavaScript decodes faster.
  *
- * Results: negative = a failure, whose number is an enum varve_status; ABI_ABSENT = VARVE_NOTFOUND where 0 and up is a
- * size.
+ * Results: negative = a failure, whose number is an enum varve_status; ABI_ABSENT = VARVE_NOTFOUND and ABI_CONFLICT =
+ * VARVE_CONFLICT where 0 and up is a size.
  *
  * Trust: module.js is part of the engine, so handles and pointers are believed; sizes inside a stage are checked all
  * the same, because they are made of what an application passed.
@@ -30,13 +30,14 @@
 #include "base/coding.h"
 #include "base/limits.h"
 
-#define ABI_VERSION        4
+#define ABI_VERSION        5
 #define ABI_OP_PUT         0
 #define ABI_OP_DEL         1
 #define ABI_OP_CLEAR       2
 #define ABI_KEYS           1
 #define ABI_VALUES         2
 #define ABI_ABSENT         (-1000)
+#define ABI_CONFLICT       (-1001)
 #define ABI_MISSING        0xffffffffu
 #define ABI_ASCII          0x80000000u
 #define ABI_SMALL          1024
@@ -74,6 +75,20 @@ INTERNAL uint32_t wasm_padding(size_t size);
 INTERNAL int wasm_page_put(const void *data, size_t size);
 /* out[0], out[1] = a page. */
 INTERNAL int wasm_page_result(const buf *page);
+
+/* A value on its way out: see db_get. Takes it over; returns its size. */
+INTERNAL int wasm_give(varve_value *value);
+
+/* stage[at .. end). */
+INTERNAL slice wasm_stage_slice(uint32_t at, uint32_t end);
+
+typedef struct wasm_change {
+  uint32_t kind; /* one of ABI_OP_* */
+  varve_keyspace *keyspace;
+  slice key, value;
+} wasm_change;
+/* The next change of a stage that ends at `end`. INVALID. */
+INTERNAL int wasm_change_read(reader *r, uint32_t end, wasm_change *c);
 
 /* The bytes as a C string: a zero is written behind them. */
 INTERNAL const char *wasm_path(uint8_t *data, uint32_t size);

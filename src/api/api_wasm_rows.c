@@ -34,12 +34,12 @@ static varve_iter_options wasm_range(varve_keyspace *keyspace, varve_snapshot *s
 
 /* out[0] = the iterator. */
 WASM_EXPORT("iter_open")
-int wasm_iter_open(varve_db *db, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t lower_size,
-                   uint32_t upper_size, uint32_t prefix_size, int reverse) {
+int wasm_iter_open(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot,
+                   uint32_t lower_size, uint32_t upper_size, uint32_t prefix_size, int reverse) {
   varve_iter_options o = wasm_range(keyspace, snapshot, lower_size, upper_size, prefix_size);
   wasm_iter *it = MEM_NEW(&wasm_state()->alloc, wasm_iter);
   if (it == NULL) return mem_fail(sizeof *it, "an iterator");
-  int rc = varve_iter_open(db, &o, &it->iter);
+  int rc = txn == NULL ? varve_iter_open(db, &o, &it->iter) : varve_txn_iter_open(txn, &o, &it->iter);
   if (rc < 0) {
     MEM_DELETE(&wasm_state()->alloc, it);
     return rc;
@@ -124,11 +124,11 @@ WASM_EXPORT("iter_page") int wasm_iter_page(wasm_iter *it, uint32_t mode, uint32
 
 /* out[0], out[1] = the low and the high half of the count. */
 WASM_EXPORT("db_count")
-int wasm_db_count(varve_db *db, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t lower_size,
+int wasm_db_count(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot, uint32_t lower_size,
                   uint32_t upper_size, uint32_t prefix_size) {
   varve_iter_options o = wasm_range(keyspace, snapshot, lower_size, upper_size, prefix_size);
   uint64_t count = 0;
-  TRY(varve_count(db, &o, &count));
+  TRY(txn == NULL ? varve_count(db, &o, &count) : varve_txn_count(txn, &o, &count));
   put_u64(wasm_state()->io.out, count);
   return VARVE_OK;
 }

@@ -90,6 +90,7 @@ it('can be imported by its name', async () => {
     'Keyspace',
     'MemoryHost',
     'Snapshot',
+    'Transaction',
   ])
 })
 
@@ -98,14 +99,15 @@ it('runs in a host that has nothing of Node’s', () => {
     const bytes = require('node:fs').readFileSync('dist/varve.wasm')
     delete globalThis.Buffer
     delete globalThis.setImmediate
-    import('./bindings/js/browser.js').then(async ({ Database }) => {
-      const db = await Database.open('a name', { wasm: bytes })
+    import('./bindings/js/browser.js').then(async ({ Database, MemoryHost }) => {
+      const host = new MemoryHost()
+      const db = await Database.open('a name', { wasm: bytes, host })
       await Promise.all(Array.from({ length: 300 }, (_, i) => db.put('key ' + i, 'ü'.repeat(i))))
       const rows = []
       for await (const [key, value] of db.entries({ prefix: 'key 29' })) rows.push(key + value.length)
       const commits = db.stats().commits
       await db.close()
-      const again = await Database.open('a name', { wasm: bytes, createIfMissing: false })
+      const again = await Database.open('a name', { wasm: bytes, host, createIfMissing: false })
       console.log(rows.join(), commits, await again.count(), (await again.get('key 299')).length)
       process.exit(0)
     })`

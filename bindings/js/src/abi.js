@@ -59,19 +59,20 @@ export const STATUS_BY_NUMBER = Object.freeze({
   '-16': { name: 'LIMIT', text: 'a limit of the engine was reached' },
   '-17': { name: 'UNSUPPORTED', text: 'this host cannot do that' },
   '-18': { name: 'FAILED', text: 'an earlier sync failed; the database is read-only until it is opened again' },
-  '-19': { name: 'BUSY', text: 'iterators, snapshots or values of the database are still open' },
+  '-19': { name: 'BUSY', text: 'iterators, snapshots, transactions or values are still open' },
   '-20': { name: 'ABORTED', text: "the caller's callback asked to stop" },
   '-21': { name: 'BUG', text: 'a promise of the engine does not hold; please report this' },
   '-22': { name: 'LEADER_LOST', text: 'the tab that had the database open is gone; open it again, or try again' },
 })
 
-export const ABI_VERSION = 4
+export const ABI_VERSION = 5
 export const ABI_OP_PUT = 0
 export const ABI_OP_DEL = 1
 export const ABI_OP_CLEAR = 2
 export const ABI_KEYS = 1
 export const ABI_VALUES = 2
 export const ABI_ABSENT = -1000
+export const ABI_CONFLICT = -1001
 export const ABI_MISSING = 4294967295
 export const ABI_ASCII = 2147483648
 export const ABI_SMALL = 1024

@@ -50,5 +50,7 @@ const NAMES = [
   ...['db_stats', 'db_compact', 'db_flush', 'db_verify', 'db_backup', 'restore', 'db_count', 'stage', 'unstage'],
   ...['iter_open', 'iter_close', 'iter_seek', 'iter_page', 'snapshot_open', 'snapshot_close'],
   ...['keyspace_open', 'keyspace_clients', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
+  ...['txn_begin', 'txn_get_for_update', 'txn_write', 'txn_savepoint', 'txn_rollback_to', 'txn_release'],
+  ...['txn_commit', 'txn_close', 'txn_conflict', 'txn_changes'],
   ...['put_open', 'put_add', 'put_commit', 'put_close', 'value_open', 'value_close'],
 ]

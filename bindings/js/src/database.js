@@ -14,6 +14,7 @@ import { LOCK_WAIT, camelCase, pathOf, planOf, progressOf, temporaryOf } from '.
 import { CommitQueue } from './queue.js'
 import { Snapshot } from './snapshot.js'
 import { Store } from './store.js'
+import { begin, runRetried, runSync } from './transaction.js'
 import { compiled, compiledSync } from './wasm.js'
 import { Watchers } from './watch.js'
 
@@ -161,6 +162,24 @@ export class Database extends Store {
     this.#queue.flush()
     const { handle, sequence } = this.#engine.openSnapshot()
     return new Snapshot(this.#handles, handle, sequence)
+  }
+
+  // ---- Transactions
+
+  /** Runs a function in a transaction, again when it conflicts with another one. @param {any} run
+   * @param {any} [options] */
+  async transaction(run, options) {
+    return runRetried(this.#context, run, options)
+  }
+
+  /** @param {any} run @param {any} [options] */
+  transactionSync(run, options) {
+    return runSync(this.#context, run, options)
+  }
+
+  /** A transaction that the caller ends. @param {any} [options] */
+  begin(options) {
+    return begin(this.#context, options)
   }
 
   // ---- Care

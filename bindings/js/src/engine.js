@@ -6,9 +6,11 @@ import { STATUS } from './abi.js'
 import { deadTable } from './calls.js'
 import { DatabaseError, closedError, statusError } from './errors.js'
 import { Module } from './module.js'
+import { decoded } from './watch.js'
 
 /** @typedef {import('./module.js').Bytes} Bytes */
 /** @typedef {import('./module.js').Progress} Progress */
+/** @import { Encoding } from './encodings.js' */
 
 const PAGE_BUDGET = 1 << 20
 const encoder = new TextEncoder()
@@ -17,13 +19,24 @@ export class Engine {
   #module
   #db = 0
   #path = ''
+  /** The transaction that is read and written, 0 = the database itself. */
+  #txn = 0
+  /** @type {Map<number, string>} */
+  #names = new Map([[0, '']])
+  /** The engine of the database, of which this one may be a view. @type {Engine} */
+  base = this
+  /** A transaction met a conflict; the last one is that another transaction has a lock. */
+  conflicted = false
+  locked = false
+  /** The encodings of keys that a transaction has met, by keyspace. @type {Map<number, Encoding>} */
+  encodings = new Map()
 
   /**
-   * @param {WebAssembly.Module} compiled
+   * @param {WebAssembly.Module | Module} compiled
    * @param {import('./host/host.js').Host} host
    */
   constructor(compiled, host) {
-    this.#module = new Module(compiled, host)
+    this.#module = compiled instanceof Module ? compiled : new Module(compiled, host)
   }
 
   /** Bytes of changes that are not committed yet. */
@@ -157,7 +170,7 @@ export class Engine {
     const keySize = this.#module.putKey(key)
     let size
     try {
-      size = this.#module.call.db_get(this.#db, keyspace, snapshot, keySize)
+      size = this.#module.call.db_get(this.#db, this.#txn, keyspace, snapshot, keySize)
     } catch (error) {
       throw error instanceof DatabaseError ? error : this.#module.stop(error)
     }
@@ -172,7 +185,11 @@ export class Engine {
 
   /** @param {number} keyspace @param {number} snapshot @param {Bytes} key */
   has(keyspace, snapshot, key) {
-    return this.#module.check(this.#module.call.db_has(this.#db, keyspace, snapshot, this.#module.putKey(key))) === 1
+    return (
+      this.#module.check(
+        this.#module.call.db_has(this.#db, this.#txn, keyspace, snapshot, this.#module.putKey(key)),
+      ) === 1
+    )
   }
 
   /** The values of many keys, in one crossing a megabyte.
@@ -185,7 +202,8 @@ export class Engine {
       /** @type {any[]} */
       const values = []
       for (let at = 0; at < end; at = this.#module.result(3)) {
-        this.#module.check(this.#module.call.db_get_many(this.#db, keyspace, snapshot, at, end, PAGE_BUDGET))
+        const { call } = this.#module
+        this.#module.check(call.db_get_many(this.#db, this.#txn, keyspace, snapshot, at, end, PAGE_BUDGET))
         this.#module.takeMany(values, this.#module.result(2), form)
       }
       return values
@@ -212,15 +230,107 @@ export class Engine {
     this.#module.used = mark
   }
 
-  /** Commits the staged changes [begin, end) as one batch; they stay staged. @param {number} durability
-   * @param {number} begin @param {number} end */
+  /** Commits the staged changes [begin, end) as one batch; they stay staged. In a transaction they become part of it.
+   * @param {number} durability @param {number} begin @param {number} end */
   commit(durability, begin, end) {
-    this.#module.check(this.#module.call.db_write(this.#db, begin, end, durability))
+    const { call } = this.#module
+    this.#module.check(
+      this.#txn === 0 ? call.db_write(this.#db, begin, end, durability) : call.txn_write(this.#txn, begin, end),
+    )
   }
 
   /** Forgets all that is staged. */
   discard() {
     this.#module.discard()
+  }
+
+  // ---- Transactions: views of the database, which read and write in one
+
+  /** @param {number} isolation @param {boolean} readOnly @param {number} durability */
+  beginTransaction(isolation, readOnly, durability) {
+    const module = this.#module
+    module.check(module.call.txn_begin(this.#db, isolation, readOnly ? 1 : 0, durability))
+    return module.result(0)
+  }
+
+  /** @param {number} handle */
+  closeTransaction(handle) {
+    this.#module.call.txn_close(handle)
+  }
+
+  /** The database as the transaction sees it. @param {number} handle */
+  inside(handle) {
+    const view = new Engine(this.#module, this.host)
+    view.#db = this.#db
+    view.#txn = handle
+    view.base = this
+    return view
+  }
+
+  get isInside() {
+    return this.#txn !== 0
+  }
+
+  /** Ends the view: whatever is asked of it fails. @param {Error} error */
+  leave(error) {
+    this.#module = /** @type {any} */ (
+      new Proxy(this, {
+        get() {
+          throw error
+        },
+      })
+    )
+  }
+
+  /** What a call in the transaction returned, unless it was a failure. @param {number} status */
+  #checkInside(status) {
+    if (status !== abi.ABI_CONFLICT) return this.#module.check(status)
+    const module = this.#module
+    this.conflicted = true
+    const error = /** @type {any} */ (module.failure(STATUS.CONFLICT))
+    module.check(module.call.txn_conflict(this.#db, this.#txn))
+    const [keyspace = 0, own] = [module.result(0), module.result(1)]
+    this.locked = module.result(4) === 1
+    const key = module.copy(module.result(2), module.result(3))
+    const encoding = own === 0 ? this.encodings.get(keyspace) : undefined
+    error.key = encoding === undefined ? key : decoded(encoding, key, 'key')
+    error.keyspace = own === 0 ? this.base.#names.get(keyspace) : undefined
+    throw error
+  }
+
+  /** @param {number} keyspace @param {Bytes} key @param {number} form */
+  getForUpdate(keyspace, key, form) {
+    const size = this.#module.call.txn_get_for_update(this.#txn, keyspace, this.#module.putKey(key))
+    if (size === abi.ABI_ABSENT) return undefined
+    this.#checkInside(size)
+    const value = this.#module.takeValue(size, form)
+    if (size > abi.ABI_SMALL) this.#module.call.db_release()
+    return value
+  }
+
+  /** The number of a new savepoint. */
+  savepoint() {
+    return this.#module.check(this.#module.call.txn_savepoint(this.#txn))
+  }
+
+  /** @param {number} savepoint */
+  rollbackTo(savepoint) {
+    this.#module.check(this.#module.call.txn_rollback_to(this.#txn, savepoint))
+  }
+
+  /** @param {number} savepoint */
+  release(savepoint) {
+    this.#module.check(this.#module.call.txn_release(this.#txn, savepoint))
+  }
+
+  /** What the transaction is about to commit. */
+  changes() {
+    this.#module.check(this.#module.call.txn_changes(this.#db, this.#txn))
+    return this.#module.takeChanges()
+  }
+
+  commitTransaction() {
+    this.#checkInside(this.#module.call.txn_commit(this.#txn))
   }
 
   // ---- Large values, in pieces
@@ -284,7 +394,8 @@ export class Engine {
   openIterator(keyspace, snapshot, span) {
     const [lower, upper, prefix] = this.#stageSpan(span)
     const reverse = span.reverse ? 1 : 0
-    this.#module.check(this.#module.call.iter_open(this.#db, keyspace, snapshot, lower, upper, prefix, reverse))
+    const { call } = this.#module
+    this.#module.check(call.iter_open(this.#db, this.#txn, keyspace, snapshot, lower, upper, prefix, reverse))
     return this.#module.result(0)
   }
 
@@ -312,7 +423,8 @@ export class Engine {
   /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */
   count(keyspace, snapshot, span) {
     const [lower, upper, prefix] = this.#stageSpan(span)
-    this.#module.check(this.#module.call.db_count(this.#db, keyspace, snapshot, lower, upper, prefix))
+    const { call } = this.#module
+    this.#module.check(call.db_count(this.#db, this.#txn, keyspace, snapshot, lower, upper, prefix))
     return this.#module.result(1) * 2 ** 32 + this.#module.result(0)
   }
 
@@ -331,7 +443,9 @@ export class Engine {
   /** @param {string} name */
   openKeyspace(name) {
     this.#module.check(this.#module.call.keyspace_open(this.#db, this.#module.putKey(name)))
-    return this.#module.result(0)
+    const handle = this.#module.result(0)
+    this.base.#names.set(handle, name)
+    return handle
   }
 
   /** The hidden keyspace of the numbers of clients' last commits. */

@@ -1,4 +1,4 @@
-// handles.js: what a database has open: iterators, snapshots, values on their way. close() closes them, and one that a
+// handles.js: what a database has open: iterators, snapshots, transactions, values on their way. close() closes them, and one that a
 // program forgot is closed when its object is collected. The first of each kind that was forgotten is told of.
 
 /** @typedef {keyof typeof KINDS} HandleKind */
@@ -8,6 +8,7 @@
 const KINDS = /** @type {const} */ ({
   iterator: { close: 'closeIterator', fix: "walk it to its end, or call return(), or open it with 'using'" },
   snapshot: { close: 'closeSnapshot', fix: "call close(), or open it with 'using'" },
+  transaction: { close: 'closeTransaction', fix: "commit it or roll it back, or open it with 'await using'" },
   value: { close: 'closeValue', fix: 'read it to its end, or call cancel()' },
   put: { close: 'closePut', fix: 'its source must end or fail' },
 })

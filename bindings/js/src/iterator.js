@@ -4,6 +4,7 @@
 import { asyncDispose, dispose } from './dispose.js'
 import { closedError } from './errors.js'
 import { platform } from './platform.js'
+import { handleOf } from './snapshot.js'
 
 const FIRST_ROWS = 16
 const MOST_ROWS = 1000
@@ -50,7 +51,7 @@ class Pages {
     this.values = kind === 'keys' ? null : []
     this.#left = span.limit
     this.#signal = span.signal
-    const snapshot = span.snapshot === undefined ? 0 : span.snapshot.handleFor(handles)
+    const snapshot = span.snapshot === undefined ? 0 : handleOf(context, span.snapshot)
     if (span.empty) {
       this.ended = true
       this.#handle = 0

@@ -27,7 +27,8 @@ export class Keyspace extends Store {
 
   /** A keyspace inside this one. Encodings left out are this one's. @param {any} name @param {any} [options] */
   keyspace(name, options) {
-    return openKeyspace(contextOf(this), name, options, this.#name + NESTED)
+    const Kind = /** @type {typeof Keyspace} */ (this.constructor)
+    return openKeyspace(contextOf(this), name, options, Kind, this.#name + NESTED)
   }
 
   /** What console.log() shows. */
@@ -37,8 +38,8 @@ export class Keyspace extends Store {
 }
 
 /** @param {Context} context of the database, or of the keyspace around it @param {any} name @param {any} options
- * @param {string} [around] what comes before the name */
-export function openKeyspace(context, name, options, around = '') {
+ * @param {new (name: string, context: Context) => Keyspace} [Kind] @param {string} [around] what comes before the name */
+export function openKeyspace(context, name, options, Kind = Keyspace, around = '') {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`keyspace() takes a name, a string that is not empty; got ${describe(name)}`)
   }
@@ -46,5 +47,5 @@ export function openKeyspace(context, name, options, around = '') {
   const inside = withEncodings(context, options)
   context.queue.flush()
   const keyspace = context.engine.openKeyspace(around + name)
-  return new Keyspace(around + name, { ...inside, keyspace })
+  return new Kind(around + name, { ...inside, keyspace })
 }

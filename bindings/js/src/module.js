@@ -398,6 +398,21 @@ export class Module {
     }
   }
 
+  /** The changes of a page. */
+  takeChanges() {
+    /** @type {import('./changes.js').Change[]} */
+    const changes = []
+    let at = this.result(0)
+    const end = at + this.result(1)
+    while (at < end) {
+      const [kind = 0, keyspace = 0, keySize = 0, valueSize = 0] = this.#u32.subarray(at >>> 2, (at >>> 2) + 4)
+      const key = this.#u8.slice(at + 16, at + 16 + keySize)
+      changes.push({ kind, keyspace, key, value: this.#u8.slice(at + 16 + keySize, at + 16 + keySize + valueSize) })
+      at += (16 + keySize + valueSize + 3) & ~3
+    }
+    return changes
+  }
+
   /** The names of a page. */
   takeNames() {
     /** @type {string[]} */

@@ -99,7 +99,8 @@ export async function putStream({ engine, handles, queue, watchers, keyspace }, 
     }
     const got = await gather(chunks, add, size, signal)
     check()
-    queue.apart(got, durability, () => {
+    const own = /** @type {import('./queue.js').CommitQueue} */ (queue)
+    own.apart(got, durability, () => {
       const value = engine.commitPut(handle, durability, got, watchers.any)
       return value === null ? [] : [{ kind: ABI_OP_PUT, keyspace, key, value }]
     })

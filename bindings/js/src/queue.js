@@ -151,18 +151,23 @@ export class CommitQueue {
   /** A write that is committed before it returns. @param {number} durability
    * @param {readonly Change[]} changes @param {NameChange} [at] for messages */
   now(durability, changes, at) {
+    const bytes = this.alone(changes, at, (end) => this.#engine.commit(durability, 0, end))
+    if (this.#watchers.any) this.#watchers.committed(kept(changes))
+    this.#committed(bytes, durability)
+  }
+
+  /** Stages changes with nothing beside them; how many bytes they are. @param {readonly Change[]} changes
+   * @param {NameChange | undefined} at for messages @param {(end: number) => void} run what is done with them */
+  alone(changes, at, run) {
     this.flush()
-    const engine = this.#engine
-    let bytes
     try {
       this.#stage(changes, at)
-      bytes = engine.staged
-      if (bytes > 0) engine.commit(durability, 0, bytes)
-      if (this.#watchers.any) this.#watchers.committed(kept(changes))
+      const bytes = this.#engine.staged
+      if (bytes > 0) run(bytes)
+      return bytes
     } finally {
       this.#discard()
     }
-    this.#committed(bytes, durability)
   }
 
   /** A commit of what is not in the stage. @param {number} bytes @param {number} durability

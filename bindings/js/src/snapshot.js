@@ -43,3 +43,10 @@ export class Snapshot {
     this.close()
   }
 }
+
+/** The handle of the snapshot that an option names. @param {import('./store.js').Context} context
+ * @param {Snapshot} snapshot */
+export function handleOf({ engine, handles }, snapshot) {
+  if (engine.isInside) throw new TypeError('A transaction reads the state of its own: leave snapshot out')
+  return snapshot.handleFor(handles)
+}

@@ -7,14 +7,14 @@ import { checkOptions, describe } from './errors.js'
 import { rangeOf, signalOf, spanOf } from './range.js'
 import { streamOf } from './get_stream.js'
 import { AsyncRows, SyncRows } from './iterator.js'
-import { Snapshot } from './snapshot.js'
+import { Snapshot, handleOf } from './snapshot.js'
 import { Watcher } from './watch.js'
 
 /** What a store needs of its database.
  * @typedef {object} Context
  * @property {import('./engine.js').Engine} engine
  * @property {import('./handles.js').Handles} handles
- * @property {import('./queue.js').CommitQueue} queue
+ * @property {import('./queue.js').CommitQueue | import('./transaction.js').TransactionQueue} queue
  * @property {import('./watch.js').Watchers} watchers
  * @property {number} keyspace
  * @property {import('./encodings.js').Encoding} keyEncoding
@@ -95,7 +95,7 @@ export class Store {
     if (!(options.snapshot instanceof Snapshot)) {
       throw new TypeError(`snapshot must come from db.snapshot(); got ${describe(options.snapshot)}`)
     }
-    return options.snapshot.handleFor(this.#context.handles)
+    return handleOf(this.#context, options.snapshot)
   }
 
   /** @param {any} key @param {any} [options] */
@@ -228,9 +228,14 @@ export class Store {
       throw new TypeError(`keyspace must come from db.keyspace(name); got ${describe(keyspace)}`)
     }
     const context = keyspace.#context
-    if (context.engine !== this.#context.engine) {
+    const { engine } = this.#context
+    if (context.engine.base !== engine.base) {
       throw new TypeError('its keyspace belongs to another Database: one batch changes one database')
     }
+    if (context.engine !== engine.base && context.engine !== engine) {
+      throw new TypeError('its keyspace belongs to a transaction: write it through that one')
+    }
+    if (engine.isInside) engine.encodings.set(context.keyspace, context.keyEncoding)
     return context
   }
 
@@ -270,8 +275,14 @@ export class Store {
 
   // ---- Large values
 
+  /** @param {string} what */
+  #refuseInside(what) {
+    if (this.#context.engine.isInside) throw new TypeError(`${what} is of the database: a transaction has none`)
+  }
+
   /** A value as a stream of bytes, pinned from now on. @param {any} key @param {any} [options] */
   async getStream(key, options) {
+    this.#refuseInside('getStream()')
     const snapshot = this.#snapshotOf(options, 'getStream()', GET_STREAM_OPTIONS)
     const context = withEncodings(this.#context, options)
     const chunkSize = sizeOf(options?.chunkSize ?? CHUNK_SIZE, 'chunkSize', 1)
@@ -285,6 +296,7 @@ export class Store {
 
   /** Stores what a stream gives, once it has ended. @param {any} key @param {any} source @param {any} [options] */
   async putStream(key, source, options) {
+    this.#refuseInside('putStream()')
     checkOptions(options, PUT_STREAM_OPTIONS, 'putStream()')
     const durability = durabilityOf(options?.durability)
     const size = options?.size === undefined ? undefined : sizeOf(options.size, 'size', 0)
@@ -301,6 +313,7 @@ export class Store {
   /** Tells of the changes to a range, commit by commit. @param {any} [range] @param {any} [listener] without one the
    * result is walked over */
   watch(range, listener) {
+    this.#refuseInside('watch()')
     if (listener !== undefined && typeof listener !== 'function') {
       throw new TypeError(`watch() takes a range and a function of (changes); got ${describe(listener)}`)
     }

@@ -27,7 +27,7 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** What a read would give for bytes that were written. @param {Encoding} encoding @param {string | Uint8Array} raw
  * @param {string} what @param {any} [key] */
-function decoded({ form, decode }, raw, what, key) {
+export function decoded({ form, decode }, raw, what, key) {
   /** @type {any} */
   let value
   if (form === FORM_TEXT) value = typeof raw === 'string' ? raw : decoder.decode(raw)
