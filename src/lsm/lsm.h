@@ -72,6 +72,13 @@ INTERNAL int lsm_get(lsm *l, slice key, uint64_t seq_max, lsm_value *value);
 INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq);
 INTERNAL void lsm_snapshot_release(lsm *l, uint64_t seq);
 
+/* ---- writes that are not committed, in a memtable of the caller's ---- */
+
+/* Reserves in `mt` for the ops of a batch's body. NOMEM, LIMIT. */
+INTERNAL int lsm_reserve(memtable *mt, slice ops, uint32_t count);
+/* Applies them, with sequences from `seq` on: the memtable has been reserved for them. */
+INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq);
+
 /* ---- iterators over what is visible at one sequence ---- */
 typedef struct user_iter user_iter;
 

@@ -236,10 +236,6 @@ INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min);
 INTERNAL int lsm_mark_spare(lsm *l, uint64_t file_number);
 /* Bytes that the log of one memtable usually needs; a spare file may be twice as long. */
 INTERNAL uint64_t lsm_log_size(const lsm *l);
-/* Applies the ops of a batch body with sequences from `seq` on: the memtable has been reserved for them. */
-INTERNAL void lsm_apply(memtable *mt, slice ops, uint64_t seq);
-/* Reserves in `mt` for such ops. */
-INTERNAL int lsm_reserve(memtable *mt, slice ops, uint32_t count);
 
 /* ---- recover.c ---- */
 /* Fills in everything from the files: root, manifest, version, memtable, logs; creates a database where there is

@@ -6,6 +6,8 @@
  */
 #include "txn/txn_int.h"
 
+#include <stdio.h>
+
 #define TXN_ASK_BEFORE 16u /* more things to ask about than this: also before the lock */
 #define TXN_KEY_SHOWN  60u /* bytes of a key in a message */
 
