@@ -98,14 +98,16 @@ export class VarveRacer {
   /** @type {any} */
   #db = null
 
-  /** @param {any} Database */
-  constructor(Database) {
-    this.Database = Database
+  #databases
+
+  /** @param {{ open(name: string): Promise<any>, delete(name: string): Promise<void> }} databases */
+  constructor(databases) {
+    this.#databases = databases
   }
 
   async open() {
-    await this.Database.delete(VarveRacer.NAME)
-    this.#db = await this.Database.open(VarveRacer.NAME)
+    await this.#databases.delete(VarveRacer.NAME)
+    this.#db = await this.#databases.open(VarveRacer.NAME)
   }
 
   /** @param {string} key @param {string} value @param {boolean} strict */
@@ -139,7 +141,7 @@ export class VarveRacer {
   async close() {
     await this.#db?.close()
     this.#db = null
-    await this.Database.delete(VarveRacer.NAME)
+    await this.#databases.delete(VarveRacer.NAME)
   }
 }
 

@@ -11,6 +11,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 // eslint-disable-next-line no-control-regex
 const CONTROL_IN_VALUE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/
 
+const ALL_CONTROL = new RegExp(CONTROL, 'g')
+
 /** @typedef {'text' | 'json' | 'hex'} Format */
 
 /** @param {Uint8Array} a @param {Uint8Array} b */
@@ -73,12 +75,10 @@ export function formatOf(value) {
   return /^\s*[[{]/.test(text) && problemOfJson(text) === null ? 'json' : 'text'
 }
 
-/** A line of a value, for lists. @param {Uint8Array} value @param {number} [length] */
-export function preview(value, length = 120) {
-  const part = value.subarray(0, length * 2)
-  const text = new TextDecoder().decode(part)
-  const shown = CONTROL_IN_VALUE.test(text) ? `0x ${hexOf(part)}` : text.replace(/\s+/g, ' ')
-  return shown.length > length || part.length < value.length ? `${shown.slice(0, length)}…` : shown
+/** A line of a value, for lists. @param {string} text @param {number} [length] */
+export function preview(text, length = 120) {
+  const line = text.slice(0, length + 1).replace(ALL_CONTROL, ' ')
+  return text.length > length ? `${line.slice(0, length)}…` : line
 }
 
 /** What is wrong with it, or null. @param {string} text */

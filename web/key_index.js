@@ -15,8 +15,10 @@ import { compareBytes, hasPrefix, showKey } from './bytes_text.js'
 
 const PAGE = 256
 const PAGES_KEPT = 48
-const REBUILD_AFTER = 2000
+const REBUILD_AFTER = 200
 const REBUILD_PAUSE_MS = 700
+/** Walks again take at most this part of the time. */
+const REBUILD_SHARE = 0.2
 const TELL_MS = 60
 const EMPTY = new Uint8Array(0)
 
@@ -41,6 +43,8 @@ export class KeyIndex {
   /** @type {Told[]} */
   #waiting = []
   #building = false
+  /** How long the last walk took. */
+  #lasted = 0
   #clock = 0
   #walk = new AbortController()
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -82,6 +86,7 @@ export class KeyIndex {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const walk = (this.#walk = new AbortController())
+    const since = performance.now()
     this.#waiting = []
     this.#building = true
     this.walking = true
@@ -92,6 +97,7 @@ export class KeyIndex {
       if (!walk.signal.aborted) this.onError(error)
     }
     if (walk.signal.aborted) return
+    this.#lasted = performance.now() - since
     this.walking = this.#building = false
     const waiting = this.#waiting
     this.#waiting = []
@@ -202,7 +208,8 @@ export class KeyIndex {
 
   #rebuildSoon() {
     if (this.#timer !== undefined) return
-    this.#timer = setTimeout(() => void this.rebuild(), REBUILD_PAUSE_MS)
+    const pause = Math.max(REBUILD_PAUSE_MS, this.#lasted / REBUILD_SHARE)
+    this.#timer = setTimeout(() => void this.rebuild(), pause)
   }
 
   /** @param {Page} page */

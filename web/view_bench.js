@@ -60,7 +60,7 @@ export class BenchView {
     this.sum.textContent = ''
     this.#showRows()
     try {
-      const ours = new VarveRacer(PageStore.Database)
+      const ours = new VarveRacer({ open: PageStore.openPlain, delete: PageStore.delete })
       await race(
         ours,
         new IndexedRacer(),

@@ -1,6 +1,6 @@
 // view_data.js: the keys of a database or keyspace, searching them, and the entry that is chosen.
 
-import { bytesOfHex, compareBytes, hexOf, showKey, toBytes } from './bytes_text.js'
+import { bytesOfHex, compareBytes, showKey, toBytes } from './bytes_text.js'
 import { KeyIndex } from './key_index.js'
 import { KeyList } from './key_list.js'
 import { ask, toast } from './page_dialogs.js'
@@ -244,11 +244,7 @@ export class DataView {
     this.index.apply(changes)
     const { key } = this.editor
     if (key === null) return
-    const shown = hexOf(key)
-    const last = changes.filter((change) => change.key !== undefined && hexOf(change.key) === shown).at(-1)
-    if (last !== undefined) this.editor.changedElsewhere(last.value)
-    else if (changes.some(({ type }) => type === 'clear')) {
-      void this.store.get(key).then((value) => this.editor.changedElsewhere(value), fail)
-    }
+    const mine = changes.some((change) => change.key === undefined || compareBytes(change.key, key) === 0)
+    if (mine) void this.store.get(key).then((value) => this.editor.changedElsewhere(key, value), fail)
   }
 }

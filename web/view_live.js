@@ -21,8 +21,8 @@ export class LiveView {
   /** @type {number[]} */
   #rates = []
 
-  /** @param {{ write: () => void, shared: boolean }} does */
-  constructor({ write, shared }) {
+  /** @param {{ write: () => void }} does */
+  constructor({ write }) {
     this.prefix = html('input', { id: 'live-prefix', type: 'search', autocomplete: 'off', spellcheck: 'false' })
     this.pause = html('button', { type: 'button', class: 'button', 'aria-pressed': 'false' }, 'Pause')
     this.list = html('ol', { class: 'changes', role: 'log', 'aria-live': 'off', 'aria-label': 'Changes, newest first' })
@@ -42,8 +42,7 @@ export class LiveView {
     const head = html('div', { class: 'live-head' }, html('div', { class: 'field' }, label, this.prefix))
     head.append(html('div', { class: 'row' }, this.pause, forget, add))
     const card = html('section', { class: 'card rate', 'aria-label': 'Changes a second' })
-    card.append(html('h2', {}, 'Changes a second'), this.rate, this.chart, this.sum)
-    if (shared) card.append(tip)
+    card.append(html('h2', {}, 'Changes a second'), this.rate, this.chart, this.sum, tip)
     byId('panel-live', HTMLElement).replaceChildren(head, html('div', { class: 'live-body' }, this.list, card))
     setInterval(() => this.#second(), 1000)
     this.#draw()
@@ -112,7 +111,7 @@ export class LiveView {
 
 /** @param {Seen} seen */
 function rowOf({ time, change }) {
-  const { type, key, value } = change
+  const { type, key, text } = change
   const at = time.toLocaleTimeString('en-GB')
   const shown = key === undefined ? { text: 'a range of keys', binary: true } : showKey(key)
   return html(
@@ -121,6 +120,6 @@ function rowOf({ time, change }) {
     html('time', {}, at),
     html('span', { class: `kind ${type}` }, NAMES[type]),
     html('span', { class: shown.binary ? 'code binary' : 'code' }, shown.text),
-    html('span', { class: 'code quiet' }, value === undefined ? '' : preview(value)),
+    html('span', { class: 'code quiet' }, preview(text ?? '')),
   )
 }

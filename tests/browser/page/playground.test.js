@@ -93,7 +93,7 @@ test('begins empty, and loads the sample', async () => {
 test('moves in the list by the keyboard', async () => {
   await page.locator('.key').first().click()
   await page.keyboard.press('End')
-  await shows('ZW/Zvishavane/171043').catch(async () => assert.match((await rows()).at(-1) ?? '', /^ZW\//))
+  await page.waitForFunction(() => document.querySelector('#entry-title')?.textContent?.startsWith('ZW/'))
   const active = page.locator('.key[tabindex="0"]')
   assert.equal(await active.count(), 1)
   assert.equal(await active.getAttribute('aria-posinset'), String(PLACES))
@@ -112,10 +112,11 @@ test('searches by the beginning and by a part of a key', async () => {
   await search('PT/A')
   await counts('134 matches')
   assert.ok((await rows()).every((key) => key.startsWith('PT/A')))
-  await search('tokyo', 'contains')
-  await page.waitForFunction(() => /^[\d,]+ matches$/.test(document.querySelector('#key-count')?.textContent ?? ''))
-  const found = await rows()
-  assert.ok(found.length > 0 && found.every((key) => key.toLowerCase().includes('tokyo')), found.join())
+  await search('springfield', 'contains')
+  await page.waitForFunction(() => {
+    const keys = [...document.querySelectorAll('.key')].map((row) => row.textContent?.toLowerCase() ?? '')
+    return keys.length > 3 && keys.every((key) => key.includes('springfield'))
+  })
   await search('no such key')
   await page.getByText('No key begins with “no such key”.').waitFor()
   await page.getByRole('button', { name: 'Clear the search' }).click()
@@ -142,7 +143,7 @@ test('edits a value as JSON, text and hexadecimal', async () => {
   await value.fill('48 69 00 ff')
   await page.getByRole('button', { name: 'Save', exact: true }).click()
   await page.getByText(/^Saved · 4 bytes/).waitFor()
-  await page.locator('input[name=entry-format][value=text]').check({ force: true })
+  await page.locator('input[name=entry-format][value=text]').dispatchEvent('click')
   await page.getByText(/not text in UTF-8/).waitFor()
 })
 
@@ -223,7 +224,7 @@ test('shows figures, and checks the database', async () => {
   await page.getByRole('img', { name: /^Storage: Tables .*B, Log / }).waitFor()
   await page.getByRole('img', { name: /^Level 0: / }).waitFor()
   await page.getByRole('button', { name: 'Verify' }).click()
-  await page.getByText(/^Checked 171,077 entries and .* all whole/).waitFor()
+  await page.getByText(/^Checked [\d,]+ entries and .* all whole/).waitFor()
 })
 
 test('races against IndexedDB', async () => {
@@ -241,6 +242,7 @@ for (const [name, width, scheme] of /** @type {const} */ ([
 ])) {
   test(`can be read and operated ${name}`, async () => {
     await page.setViewportSize({ width, height: 720 })
+    await page.keyboard.press('Escape')
     await page.emulateMedia({ colorScheme: scheme })
     for (const view of VIEWS) {
       await page.locator(`#tab-${view}`).click()
