@@ -258,6 +258,7 @@ export class Leader {
 
   /** The leader did not answer a client for SILENT_MS: makes sure of it, and takes the lock. */
   async challenge() {
+    this.#tell({ t: 'here' })
     if (this.#server !== null || this.#challenging || this.#stopped) return
     this.#challenging = true
     try {

@@ -100,6 +100,11 @@ export class Link {
     this.#worker = worker(this)
   }
 
+  /** The worker of this page leads. */
+  get leads() {
+    return this.#welcome && this.#leader.worker === this.#worker.id
+  }
+
   // ---- Open and close
 
   /** Settles when a leader has welcomed us. @returns {Promise<void>} */
@@ -182,15 +187,18 @@ export class Link {
   commit(durability, changes, at) {
     if (this.#closed !== null) return Promise.reject(this.#closed)
     let bytes = 0
+    let apart = false // it looks for keys, and must find what was written before it
     const own = changes.map((change) => {
       const { key, value } = change
-      bytes += key.length + value.length + 16
+      if (change.kind === p.CLEAR_SPAN) apart = true
+      else bytes += key.length + value.length + 16
       return { ...change, key: kept(key), value: kept(value) }
     })
     return new Promise((resolve, reject) => {
       const write = { durability, changes: own, resolve, reject, at }
       const last = this.#outbox.at(-1)
-      if (last !== undefined && last.writes !== null && last.number === 0 && last.bytes + bytes <= GROUP_BYTES) {
+      const joins = !apart && last !== undefined && last.number === 0 && last.bytes + bytes <= GROUP_BYTES
+      if (joins && last.writes !== null) {
         last.writes.push(write)
         last.bytes += bytes
       } else this.#outbox.push(this.#commitOf([write], bytes))

@@ -184,6 +184,11 @@ export class Database extends RemoteStore {
     return this.#link.info.storage
   }
 
+  /** Whether the engine runs in this page's worker now, and serves the other tabs. */
+  get leads() {
+    return this.#link.leads
+  }
+
   /** How often another tab took over. */
   get failovers() {
     return this.#link.changes

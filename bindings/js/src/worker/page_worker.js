@@ -9,7 +9,7 @@ import { randomId, unpackError } from './protocol.js'
  *   stop: () => Promise<void> }} PageWorker */
 
 const STOP_MS = 2000
-const RESTART_MS = 1000
+const CHALLENGE_MS = 1000
 
 /** @param {any} source what open() was given as `worker` @returns {Worker} */
 function make(source) {
@@ -32,7 +32,8 @@ export class OwnWorker {
   /** @type {Worker | null} */
   #worker = null
   #running = false
-  #restarted = 0
+  #challenged = 0
+  #heard = 0
   /** @type {(() => void) | null} */
   #stopped = null
   #events = /** @type {[string, (event: any) => void][]} */ ([])
@@ -91,10 +92,11 @@ export class OwnWorker {
   /** @param {Worker} worker @param {any} message */
   #said(worker, message) {
     if (worker !== this.#worker) return
+    this.#heard = performance.now()
     if (message.t === 'leader') this.#link.leaderIs(message, (said) => worker.postMessage(said))
     else if (message.t === 'failed') this.#link.workerFailed(unpackError(message.error))
     else if (message.t === 'stopped') this.#stopped?.()
-    else this.#link.received(message)
+    else if (message.t !== 'here') this.#link.received(message)
   }
 
   /** The database is there: a worker that leads later makes no new one, and does not mind that there is one.
@@ -106,11 +108,12 @@ export class OwnWorker {
 
   /** The leader does not answer. @param {string} leader its worker */
   challenge(leader) {
-    if (leader !== this.id) return this.#worker?.postMessage({ t: 'challenge' })
     const now = performance.now()
-    if (now - this.#restarted < RESTART_MS) return
-    this.#restarted = now
-    this.#suspend() // it is ours, and hangs
+    if (now - this.#challenged < CHALLENGE_MS) return
+    const silent = this.#challenged > 0 && this.#heard < this.#challenged
+    this.#challenged = now
+    if (leader !== this.id && !silent) return this.#worker?.postMessage({ t: 'challenge' })
+    this.#suspend() // it is ours, and hangs, or has died: nobody says so
     this.wake()
   }
 
