@@ -378,6 +378,10 @@ VARVE_API int varve_txn_release(varve_txn *txn, uint32_t savepoint);
 VARVE_API int varve_txn_commit(varve_txn *txn);
 VARVE_API int varve_txn_rollback(varve_txn *txn);
 
+/* The sequence (varve_snapshot_sequence) of the state that the transaction sees, 0 when that is no one state
+ * (READ_COMMITTED); after a commit that changed something, of that commit. */
+VARVE_API uint64_t varve_txn_sequence(const varve_txn *txn);
+
 /* Rolls back what is not over, and frees the transaction. NULL is allowed. */
 VARVE_API void varve_txn_close(varve_txn *txn);
 

@@ -223,6 +223,10 @@ VARVE_API int varve_txn_rollback(varve_txn *t) {
   return VARVE_OK;
 }
 
+VARVE_API uint64_t varve_txn_sequence(const varve_txn *t) {
+  return t == NULL ? 0 : txn_sequence(t);
+}
+
 VARVE_API void varve_txn_close(varve_txn *t) {
   varve_db *db;
   /* After a fork what it holds is the parent's. */

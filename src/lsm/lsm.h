@@ -42,12 +42,13 @@ INTERNAL int lsm_write(lsm *l, const batch *b, lsm_durability durability);
 /* What must hold at the moment of a commit: asked when no other commit can come in between, and nothing of this one is
  * written yet. OK, or what lsm_commit is to return instead of committing. It may read, and ask lsm_changed. */
 typedef struct lsm_precondition {
-  int (*check)(void *context, lsm *l);
+  int (*check)(void *context, lsm *l); /* NULL = nothing */
   void *context;
+  uint64_t seq; /* set by a commit: the sequence of its last change */
 } lsm_precondition;
 
 /* lsm_write on a condition (NULL = none). With one, an empty batch is an error. */
-INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, const lsm_precondition *condition);
+INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, lsm_precondition *condition);
 
 /* The sequence of the last commit. */
 INTERNAL uint64_t lsm_last_seq(const lsm *l);
@@ -67,6 +68,11 @@ typedef struct lsm_value {
 
 /* The value of key as of sequence seq_max (SEQ_MAX = now): OK, NOTFOUND, or a failure. `value` may be NULL. */
 INTERNAL int lsm_get(lsm *l, slice key, uint64_t seq_max, lsm_value *value);
+
+/* The first of the keys from `prefix` to its successor `upper`, as of now, when filters know no more of them than the
+ * prefix (filter_part): OK and what follows the prefix in it, *only = there is no other; NOTFOUND; or DONE: that takes an
+ * iterator (with equal_prefix). */
+INTERNAL int lsm_find_prefix(lsm *l, slice prefix, slice upper, lsm_value *rest, bool *only);
 
 /* Snapshots: a sequence that stays readable until released. */
 INTERNAL int lsm_snapshot_acquire(lsm *l, uint64_t *seq);

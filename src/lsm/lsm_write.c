@@ -241,9 +241,9 @@ INTERNAL int lsm_retire_logs(lsm *l, uint64_t log_min) {
 /* ---- commits ---- */
 
 /* commit_lock held. */
-static int write_commit(lsm *l, const batch *b, const lsm_precondition *condition) {
+static int write_commit(lsm *l, const batch *b, lsm_precondition *condition) {
   TRY(lsm_check_failed(l));
-  if (condition != NULL) {
+  if (condition != NULL && condition->check != NULL) {
     int holds = condition->check(condition->context, l);
     if (holds != VARVE_OK) return holds;
   }
@@ -266,6 +266,7 @@ static int write_commit(lsm *l, const batch *b, const lsm_precondition *conditio
   if (UNLIKELY(rc < 0)) return wal_is_in_doubt(l->wal) ? lsm_fail(l, rc) : rc;
   lsm_apply(mt, ops, seq);
   atomic_store_explicit(&l->last_seq, seq + b->count - 1, memory_order_release);
+  if (condition != NULL) condition->seq = seq + b->count - 1;
   atomic_fetch_add_explicit(&l->counters.commits, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&l->counters.writes, b->count, memory_order_relaxed);
   atomic_fetch_add_explicit(&l->counters.bytes_written, b->ops.size, memory_order_relaxed);
@@ -288,7 +289,7 @@ static int write_sync_in_time(lsm *l) {
   return work_sync_in_time(l);
 }
 
-INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, const lsm_precondition *condition) {
+INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, lsm_precondition *condition) {
   if (l->options.read_only) return status_fail(VARVE_READONLY, "the database was opened for reading only");
   bool strict = durability == LSM_DEFAULT ? l->options.strict : durability == LSM_STRICT;
   if (b->count == 0 && condition == NULL) return strict ? lsm_sync_logs(l) : lsm_check_failed(l);

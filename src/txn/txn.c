@@ -110,7 +110,7 @@ INTERNAL int txn_begin(txn_store *s, const txn_options *options, void *owner, tx
   read_set_clear(&t->reads, MAX(bytes, (uint64_t)TXN_READ_SET_BYTES_MIN));
   t->over = t->touched = t->conflicted = false;
   t->lost = VARVE_OK;
-  t->floor = 0;
+  t->floor = t->committed = 0;
   atomic_fetch_add(&s->open, 1);
   *out = t;
   return VARVE_OK;
@@ -127,6 +127,11 @@ INTERNAL int txn_check(const txn *t) {
 
 INTERNAL varve_isolation txn_isolation(const txn *t) {
   return t->isolation;
+}
+
+INTERNAL uint64_t txn_sequence(const txn *t) {
+  if (t->committed > 0) return t->committed;
+  return t->isolation == VARVE_READ_COMMITTED ? 0 : t->seq;
 }
 
 INTERNAL bool txn_read_only(const txn *t) {

@@ -51,6 +51,8 @@ INTERNAL void *txn_owner(const txn *t);
 INTERNAL int txn_check(const txn *t);
 INTERNAL varve_isolation txn_isolation(const txn *t);
 INTERNAL bool txn_read_only(const txn *t);
+/* Of the state that it sees (READ_COMMITTED: 0), and after a commit that wrote something, of that. */
+INTERNAL uint64_t txn_sequence(const txn *t);
 
 /* ---- reads: the transaction's own writes, and below them what its level lets it see ---- */
 

@@ -173,16 +173,19 @@ INTERNAL void txn_rollback(txn *t) {
 }
 
 static int txn_commit_writes(txn *t) {
-  lsm_precondition condition = {txn_validate_at_commit, t};
+  lsm_precondition condition = {.context = t};
   bool asks = t->isolation != VARVE_READ_COMMITTED || t->watch_count > 0;
   if (t->lost < 0) return status_fail(t->lost, "what the transaction has read could not be noted: memory was out");
-  if (t->writes.count == 0) return asks && t->watch_count > 0 ? txn_validate(t) : VARVE_OK;
+  if (t->writes.count == 0) return t->watch_count > 0 ? txn_validate(t) : VARVE_OK;
   if (t->isolation == VARVE_SERIALIZABLE) TRY(txn_iters_flush(t));
   if (asks) {
-    int rc = txn_validate_before(t);
-    if (rc != VARVE_OK) return rc;
+    int before = txn_validate_before(t);
+    if (before != VARVE_OK) return before;
+    condition.check = txn_validate_at_commit;
   }
-  return lsm_commit(t->store->lsm, &t->writes, t->durability, &condition);
+  int rc = lsm_commit(t->store->lsm, &t->writes, t->durability, &condition);
+  t->committed = condition.seq;
+  return rc;
 }
 
 INTERNAL int txn_commit(txn *t) {

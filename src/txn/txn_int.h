@@ -58,7 +58,8 @@ struct varve_txn {
   txn_iter *iters; /* that are open and tell what they read */
   int lost;        /* a failure to note what was read: the commit fails with it */
 
-  uint64_t floor; /* of a commit: up to here everything was found unchanged */
+  uint64_t committed; /* its commit's sequence, 0 = none */
+  uint64_t floor;     /* of a commit: up to here everything was found unchanged */
   bool conflicted;
   txn_conflict conflict; /* slices into the next two */
   buf conflict_key, conflict_range;

@@ -335,7 +335,7 @@ static void world_step(world *w) {
   } else if (kind < 30) {
     txn_step_get(w, t);
   } else if (kind < 55) {
-    txn_step_write(w, t);
+    if (w->exact || below(w, 8) == 0) txn_step_write(w, t);
   } else if (kind < 60) {
     txn_step_savepoint(w, t);
   } else if (kind < 65) {
@@ -386,7 +386,6 @@ static void run_world(const char *name, bool exact, size_t key_size, bool thread
   ok = w->ok;
   conflicts = w->conflicts;
   assert_true(ok > steps / 1000 && conflicts > steps / 1000);
-  assert_true(exact || w->too_often > 0);
   print_message("%s: %llu committed, %llu conflicts (%llu by widening), %llu steps of iterators\n", name,
                 (unsigned long long)ok, (unsigned long long)conflicts, (unsigned long long)w->too_often,
                 (unsigned long long)w->steps);
