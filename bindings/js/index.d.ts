@@ -273,6 +273,72 @@ export interface Snapshot extends Disposable {
 }
 export declare const Snapshot: { readonly prototype: Snapshot }
 
+export interface TransactionOptions {
+  /**
+   * Default 'snapshot': it sees the state when it began, and conflicts with others that changed what it changed.
+   * 'serializable': with others that changed what it read as well. 'read-committed': it sees the latest, and never
+   * conflicts.
+   */
+  isolation?: 'read-committed' | 'snapshot' | 'serializable'
+  /** It only reads, and never conflicts. */
+  readOnly?: boolean
+  /** Of its commit. */
+  durability?: Durability
+  /** Milliseconds that getForUpdate() waits for another transaction. Default 1000. */
+  lockWait?: number
+}
+export interface RunOptions extends TransactionOptions {
+  /** How often the function is run again after conflicts. Default 5. */
+  retries?: number
+  /** Rolls back; the promise is rejected with the signal's reason. */
+  signal?: HostSignal
+}
+
+/** A Store in a transaction: it sees its own changes, and `durability` and `snapshot` are the transaction's. */
+export interface TransactionStore<K = string, V = string> extends Omit<
+  Store<K, V>,
+  'watch' | 'getStream' | 'putStream'
+> {
+  /** get(), after a lock on the key until the end of the transaction: others that read it this way wait. */
+  getForUpdate(key: Input<K>, options?: CallEncodings): Promise<V | undefined>
+  /** getForUpdate() without a promise, and without waiting. */
+  getForUpdateSync(key: Input<K>, options?: CallEncodings): V | undefined
+}
+export interface TransactionKeyspace<K = string, V = string> extends TransactionStore<K, V> {
+  readonly name: string
+  keyspace(name: string, options?: CallEncodings): TransactionKeyspace<any, any>
+}
+/** A mark in a transaction. From tx.savepoint(). */
+export interface Savepoint {
+  /** Undoes what was changed since; the savepoint stays. */
+  rollback(): void
+  /** Forgets the savepoint, and keeps the changes. */
+  release(): void
+}
+/** Changes that become visible and durable together, or not at all. From db.transaction() or db.begin(). */
+export interface Transaction<K = string, V = string> extends TransactionStore<K, V>, Disposable, AsyncDisposable {
+  readonly status: 'open' | 'committed' | 'rolled back'
+  /** A keyspace in this transaction: a Keyspace of the database, or one by its name. */
+  keyspace<KK, KV>(keyspace: Keyspace<KK, KV>): TransactionKeyspace<KK, KV>
+  keyspace(name: string): TransactionKeyspace<K, V>
+  keyspace<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'>(
+    name: string,
+    options: { keyEncoding?: KE; valueEncoding?: VE },
+  ): TransactionKeyspace<Encoded<KE>, Encoded<VE>>
+  /** A transaction in this one, whose changes are undone when its function fails. */
+  transaction<T>(run: (tx: Transaction<K, V>) => Promise<T> | T): Promise<T>
+  transactionSync<T>(run: (tx: Transaction<K, V>) => NoPromise<T>): T
+  savepoint(): Savepoint
+  /** Fails with ERR_DB_CONFLICT when it is to be run again; it is over in every case. */
+  commit(): Promise<void>
+  commitSync(): void
+  /** Forgets the changes. Allowed when it is over. */
+  rollback(): Promise<void>
+  rollbackSync(): void
+}
+export declare const Transaction: { readonly prototype: Transaction<any, any> }
+type NoPromise<T> = T extends PromiseLike<any> ? never : T
+
 export interface OpenOptions<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'> {
   /** Change nothing; needs an existing database. */
   readOnly?: boolean
@@ -371,6 +437,13 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   /** The state now. Close it, or let `using` do it: what it sees is kept until then. */
   snapshot(): Snapshot
 
+  /** Runs a function in a transaction, commits it, and gives its result; runs it again when it conflicts. */
+  transaction<T>(run: (tx: Transaction<K, V>) => Promise<T> | T, options?: RunOptions): Promise<T>
+  /** transaction() of a function that returns no promise. */
+  transactionSync<T>(run: (tx: Transaction<K, V>) => NoPromise<T>, options?: TransactionOptions): T
+  /** A transaction that the caller ends. */
+  begin(options?: TransactionOptions): Transaction<K, V>
+
   /** Returns when all that was written is on stable storage. */
   sync(): Promise<void>
   /** sync() without a promise; blocks the thread. */
@@ -439,6 +512,10 @@ export declare class DatabaseError extends Error {
   readonly code: DatabaseErrorCode
   /** Whether the same call may succeed later without any repair. */
   readonly retryable: boolean
+  /** Of ERR_DB_CONFLICT: the key that somebody else changed or locked, and the name of its keyspace ('' is the
+   * database's own). */
+  readonly key?: any
+  readonly keyspace?: string
 }
 
 /** A failure of a host, for those who write one. */

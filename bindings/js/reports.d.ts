@@ -95,6 +95,14 @@ export interface Stats {
   iterators: number
   /** Snapshots that are open now. */
   snapshots: number
+  /** Transactions that are open now. */
+  transactions: number
+  /** Commits of transactions. */
+  commitsTxn: number
+  /** Transactions that had to be run again. */
+  conflicts: number
+  /** Age of the oldest state that a snapshot or a transaction keeps, in milliseconds. */
+  oldestSnapshotMs: number
   /** Bytes of keys and values committed, before the log and compaction. */
   bytesWritten: number
   /** Memtables written to tables. */

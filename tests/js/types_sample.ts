@@ -38,6 +38,29 @@ export async function sample(): Promise<void> {
   await scores.put([{ a: 1 }], 1)
   await db.backup(new WritableStream<Uint8Array>())
   await Database.restore(new Blob([]).stream(), './restored')
+  const sum: number = await db.transaction(
+    async (tx) => {
+      const first: string | undefined = await tx.getForUpdate('a')
+      const user: User | undefined = await tx.keyspace(users).get('a')
+      await tx.keyspace('log', { keyEncoding: 'tuple' }).put([1, 'a'], first ?? '')
+      // @ts-expect-error a transaction watches nothing
+      tx.watch()
+      await tx.transaction((inner) => inner.put('a', 'b'))
+      tx.savepoint().rollback()
+      return user?.age ?? 0
+    },
+    { isolation: 'serializable', retries: 3, signal: AbortSignal.timeout(10) },
+  )
+  const sync: string = db.transactionSync((tx) => tx.getSync('a') ?? 'none')
+  // @ts-expect-error it must not return a promise
+  db.transactionSync(async (tx) => tx.get('a'))
+  {
+    await using tx = db.begin({ readOnly: true, lockWait: 5 })
+    await tx.commit()
+    // @ts-expect-error there is no such level
+    db.begin({ isolation: 'none' })
+    void [sum, sync, tx.status]
+  }
   await db.putStream('film', new Blob([]).stream(), { size: 0, signal: AbortSignal.timeout(10) })
   await db.putStream('film', process.stdin)
   // @ts-expect-error bytes that are there already are put
