@@ -81,6 +81,10 @@ export default [
     languageOptions: { globals: { URLSearchParams: 'readonly', location: 'readonly', document: 'readonly' } },
   },
   {
+    files: ['tests/browser/page/*.js'],
+    languageOptions: { globals: { ...web, ...page, getComputedStyle: 'readonly' } },
+  },
+  {
     files: ['web/*.js'],
     languageOptions: { globals: { ...web, ...page, process: 'off', Buffer: 'off', setImmediate: 'off', gc: 'off' } },
   },

@@ -17,8 +17,7 @@ const PAGE = 256
 const PAGES_KEPT = 48
 const REBUILD_AFTER = 200
 const REBUILD_PAUSE_MS = 700
-/** Walks again take at most this part of the time. */
-const REBUILD_SHARE = 0.2
+const REBUILD_PAUSE_MOST_MS = 3000
 const TELL_MS = 60
 const EMPTY = new Uint8Array(0)
 
@@ -208,7 +207,7 @@ export class KeyIndex {
 
   #rebuildSoon() {
     if (this.#timer !== undefined) return
-    const pause = Math.max(REBUILD_PAUSE_MS, this.#lasted / REBUILD_SHARE)
+    const pause = Math.min(REBUILD_PAUSE_MOST_MS, REBUILD_PAUSE_MS + 2 * this.#lasted)
     this.#timer = setTimeout(() => void this.rebuild(), pause)
   }
 

@@ -42,8 +42,8 @@ async function openDatabase(name) {
   const old = store
   store = opened
   store.durability = durability.get() === 'strict' ? 'strict' : 'relaxed'
-  watcher?.close()
-  data?.close()
+  store.db.on('error', fail)
+  closeViews()
   await old?.close()
   lastName.set(name)
   byId('database-name', HTMLElement).textContent = name
@@ -57,6 +57,11 @@ async function openDatabase(name) {
   engine.use(store)
 }
 
+function closeViews() {
+  watcher?.close()
+  data?.close()
+}
+
 /** Shows the keyspaces of the database, if it has any besides the one without a name. */
 async function showSpaces() {
   const names = await store.spaces()
@@ -68,8 +73,7 @@ async function showSpaces() {
 
 /** Shows a keyspace; '' is the default one. @param {string} name */
 function showSpace(name) {
-  watcher?.close()
-  data?.close()
+  closeViews()
   store.use(name)
   const view = (data = new DataView(store))
   live.reset()
@@ -136,6 +140,7 @@ async function loadSample() {
     toast('Stopped. What was loaded so far is there.')
   } finally {
     job.end()
+    if (target === store) void data.index.rebuild()
   }
 }
 
@@ -176,14 +181,25 @@ function databaseRow({ name, size: bytes }, box, redraw) {
   const remove = async () => {
     const text = `“${name}” and all that is in it will be gone.`
     if (!(await ask({ title: 'Delete this database?', text, yes: 'Delete it' }))) return
-    await PageStore.delete(name)
-    redraw()
+    if (!current) return PageStore.delete(name).then(redraw)
+    box.close()
+    closeViews()
+    await store.close()
+    const next = await PageStore.delete(name).then(
+      () => FIRST,
+      (error) => {
+        fail(error)
+        return name
+      },
+    )
+    await openDatabase(next)
   }
-  const opener = html('button', { type: 'button', class: 'open', click: open }, name)
+  const opener = html('button', { type: 'button', class: 'open', click: open }, name, current ? ' (open)' : '')
   if (current) opener.setAttribute('aria-current', 'true')
   const row = html('li', {}, opener, html('span', { class: 'quiet' }, size(bytes)))
-  if (current) row.append(html('span', { class: 'quiet' }, 'open'))
-  else row.append(html('button', { type: 'button', class: 'link danger', click: () => attempt(remove) }, 'Delete'))
+  const label = `Delete the database ${name}`
+  const press = () => attempt(remove)
+  row.append(html('button', { type: 'button', class: 'link danger', 'aria-label': label, click: press }, 'Delete'))
   return row
 }
 
@@ -313,6 +329,7 @@ async function start() {
   engine = new EngineView()
   showView('data')
   document.addEventListener('keydown', onKey)
+  addEventListener('beforeunload', (event) => data?.editor.isDirty && event.preventDefault())
   try {
     await openDatabase(name)
   } catch (error) {

@@ -21,7 +21,7 @@ export class BenchView {
     const choice = html('fieldset', { class: 'seg small' }, html('legend', {}, 'Entries'), ...sizes)
     const text =
       'The same work, here in your browser, once with Varve and once with IndexedDB: keys of about 15 bytes, values of ' +
-      '100. Both have a database of their own, which is deleted afterwards. It takes some seconds.'
+      '100. The two take turns; the median of three rounds counts. Their databases are deleted afterwards.'
     const head = html('div', { class: 'bench-head' }, html('h2', {}, 'Against IndexedDB'), html('p', {}, text))
     head.append(html('div', { class: 'row' }, choice, this.start))
     this.panel.replaceChildren(head, this.sum, this.rows)

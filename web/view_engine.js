@@ -189,7 +189,7 @@ export class EngineView {
       ['Syncs', count(stats.syncs)],
       ['Flushes', count(stats.flushes)],
       ['Merges', count(stats.compactions)],
-      ['Written again by merges', stats.bytesWritten === 0 ? '–' : `× ${figure(written / stats.bytesWritten)}`],
+      ['Write amplification', stats.bytesWritten === 0 ? '–' : `× ${figure(written / stats.bytesWritten)}`],
       ['Waits for merges', `${count(stats.stalls)}, ${figure(stats.stallUs / 1000)} ms`],
       ['Engine', PageStore.version],
     ])

@@ -31,7 +31,7 @@ let page
 
 /** @param {import('playwright-core').Page} opened */
 function listen(opened) {
-  opened.setDefaultTimeout(10_000)
+  opened.setDefaultTimeout(20_000)
   opened.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
   })
