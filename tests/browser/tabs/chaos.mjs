@@ -84,8 +84,8 @@ class Chaos {
     if (living.length === 0) return
     const any = living[Math.floor(this.random() * living.length)]
     const state = (this.random() < 0.6 && living.find(({ leads }) => leads)) || any
-    const kinds = ['close', 'terminate', 'crash', 'freeze', 'reload', 'hang', 'swallow', 'swallow']
-    const kind = kinds[Math.floor(this.random() * kinds.length)]
+    const kinds = ['close', 'terminate', 'crash', 'freeze', 'reload', 'hang', 'stall', 'swallow', 'swallow']
+    const kind = process.env.VARVE_KIND ?? kinds[Math.floor(this.random() * kinds.length)]
     this.done[kind] = (this.done[kind] ?? 0) + 1
     const began = Date.now()
     await this[kind](state).catch((error) => {
@@ -144,6 +144,21 @@ class Chaos {
         while (performance.now() < end);
       }, ms)
       .catch(() => {})
+  }
+
+  /** The worker and the page stand still: nobody there can end it, and others have to take the lock. */
+  async stall(state) {
+    state.busy = true
+    const ms = 3000 + this.random() * 3000
+    const still = (until) => {
+      const end = performance.now() + until
+      while (performance.now() < end);
+    }
+    for (const worker of state.page.workers()) worker.evaluate(still, ms).catch(() => {})
+    state.page
+      .evaluate(still, ms)
+      .catch(() => {})
+      .then(() => (state.busy = false))
   }
 
   /** Compares what is there with what was said. */

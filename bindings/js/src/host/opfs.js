@@ -176,13 +176,16 @@ export async function opfsDirectory(create) {
   }
 }
 
-/** The handle of a file, when whoever has it gives it back within `wait` milliseconds.
- * @param {any} file @param {string} name @param {number} [wait] @returns {Promise<SyncAccessHandle>} */
-export async function openHandle(file, name, wait = WAIT_MS) {
+/** The handle of a file, when whoever has it gives it back within `wait` milliseconds. A shared one, where the browser
+ * has such, excludes those that are not shared.
+ * @param {any} file @param {string} name @param {number} [wait] @param {boolean} [shared]
+ * @returns {Promise<SyncAccessHandle>} */
+export async function openHandle(file, name, wait = WAIT_MS, shared = false) {
+  const mode = shared ? 'readwrite-unsafe' : 'readwrite'
   const until = performance.now() + wait
   for (let pause = PAUSE_FIRST_MS; ; pause = Math.min(2 * pause, PAUSE_MAX_MS)) {
     try {
-      const opening = /** @type {Promise<SyncAccessHandle>} */ (file.createSyncAccessHandle())
+      const opening = /** @type {Promise<SyncAccessHandle>} */ (file.createSyncAccessHandle({ mode }))
       return await withDeadline(opening, DEADLINE_MS, `opening ${name}`, (late) => late.close())
     } catch (error) {
       const held = errorName(error) === 'NoModificationAllowedError'
@@ -192,8 +195,8 @@ export async function openHandle(file, name, wait = WAIT_MS) {
   }
 }
 
-/** @param {string} fileName @param {number} wait */
-async function openFile(fileName, wait) {
+/** @param {string} fileName @param {number} wait @param {boolean} shared */
+async function openFile(fileName, wait, shared) {
   const directory = /** @type {FileSystemDirectoryHandle} */ (await opfsDirectory(true))
   let file
   try {
@@ -205,18 +208,20 @@ async function openFile(fileName, wait) {
   if (!('createSyncAccessHandle' in file)) {
     throw new HostError('UNSUPPORTED', 'the private file system can be written in dedicated workers only')
   }
-  const handle = await openHandle(file, fileName, wait)
+  const handle = await openHandle(file, fileName, wait, shared)
   const discard = () => directory.removeEntry(fileName).catch(() => {}) // empty, so it counts for nothing
   return new OpfsFile(fileName, handle, discard)
 }
 
 class OpfsHost extends WebHost {
   #wait
+  #shared
 
-  /** @param {number} wait */
-  constructor(wait) {
+  /** @param {number} wait @param {boolean} shared */
+  constructor(wait, shared) {
     super('opfs')
     this.#wait = wait
+    this.#shared = shared
   }
 
   /** Makes one more database ready. @param {string} location */
@@ -226,7 +231,7 @@ class OpfsHost extends WebHost {
     const fileName = fileOfName(name)
     for (let attempt = 0; ; attempt++) {
       try {
-        return this.addFile(name, await openFile(fileName, this.#wait))
+        return this.addFile(name, await openFile(fileName, this.#wait, this.#shared))
       } catch (error) {
         // Whoever had it may have removed it at its end, because it was empty.
         if (attempt === 2 || !(error instanceof HostError) || error.status !== STATUS.MISSING) throw error
@@ -238,10 +243,11 @@ class OpfsHost extends WebHost {
 /**
  * A host for the database `name`. Whoever calls this holds its Web Lock.
  * @param {string} name
- * @param {{ wait?: number }} [options] wait: milliseconds in which a handle that is still held may be given back
+ * @param {{ wait?: number, shared?: boolean }} [options] wait: milliseconds in which a handle that is still held may be
+ *   given back; shared: others may have a handle as well, and the caller sees to it that only one writes
  */
-export async function openOpfsHost(name, { wait = WAIT_MS } = {}) {
-  const host = new OpfsHost(wait)
+export async function openOpfsHost(name, { wait = WAIT_MS, shared = false } = {}) {
+  const host = new OpfsHost(wait, shared)
   await host.prepare(name)
   return host
 }

@@ -4,7 +4,7 @@
 
 import { Database } from '../database.js'
 import { STATUS } from '../abi.js'
-import { statusError } from '../errors.js'
+import { DatabaseError, statusError } from '../errors.js'
 import { lockOfName } from '../host/web_names.js'
 import { Lease, fencedHost } from './lease.js'
 import { Server } from './server.js'
@@ -13,6 +13,7 @@ import * as p from './protocol.js'
 
 const WATCHERS_MS = 250
 const STEAL_ANSWER_MS = 400
+const AGAIN_MS = 1000
 
 /** @typedef {{ name: string, id?: string, options: any, storage?: 'opfs' | 'idb' | 'memory', allowMemory?: boolean }} Start */
 
@@ -65,21 +66,23 @@ export class Leader {
 
   // ---- The lock
 
-  /** Waits for the lock, leads, and waits again, until stop(). With `ifAvailable` it does not wait the first time.
+  /** Waits for the lock, leads, and waits again, until stop(). With `ifAvailable` it does not wait, and once is all.
    * @param {{ ifAvailable?: boolean, steal?: boolean }} [how] */
   async campaign(how = {}) {
-    try {
-      const name = lockOfName(this.#start.name)
-      await navigator.locks.request(name, { mode: 'exclusive', ...how }, async (lock) => {
-        if (lock === null || this.#stopped) return
-        await this.#lead()
-      })
-    } catch (error) {
-      this.#lost() // AbortError: the lock was taken from us
-      if (!(error instanceof DOMException)) this.#tell({ t: 'failed', error: p.packError(error) })
-      if (!(error instanceof DOMException)) return
+    const name = lockOfName(this.#start.name)
+    for (let next = how; !this.#stopped; next = {}) {
+      try {
+        await navigator.locks.request(name, { mode: 'exclusive', ...next }, async (lock) => {
+          if (lock !== null && !this.#stopped) await this.#lead()
+        })
+      } catch (error) {
+        const stolen = error instanceof DOMException && error.name === 'AbortError'
+        if (stolen) this.#lost()
+        else this.#tell({ t: 'failed', error: p.packError(error) })
+        if (how.ifAvailable !== true) await pause(stolen ? 0 : AGAIN_MS)
+      }
+      if (how.ifAvailable === true) return
     }
-    if (!this.#stopped && how.ifAvailable !== true) void this.campaign()
   }
 
   /** The holder's context, as long as the lock is ours. */
@@ -93,7 +96,7 @@ export class Leader {
     const say = () => this.#channel.postMessage({ t: 'beat', epoch: this.#epoch })
     const lease = new Lease(say, async () => (await this.#holder()) === mine)
     this.#lease = lease
-    const { host, storage } = await storageOf(this.#start.name, this.#start)
+    const { host, storage } = await this.#storage(lease)
     this.#host = host
     await lease.ensure()
     try {
@@ -102,7 +105,6 @@ export class Leader {
       this.#epoch = Date.now()
       this.#server = new Server(this.#db, host, this.#epoch, (error) => this.#broken(error))
       this.#server.info = { storage, worker: this.#id }
-      this.#server.firstSequence = this.#db.stats().sequence
       const living = await p.livingClients(this.#start.name, 'varve-client')
       this.#server.forget(living)
       this.#announce()
@@ -111,6 +113,19 @@ export class Leader {
       await new Promise((resolve) => (this.#leave = () => resolve(undefined)))
     } finally {
       await this.#close()
+    }
+  }
+
+  /** The storage, which a leader that stands still may hold for as long as it does, where it cannot be shared.
+   * @param {Lease} lease */
+  async #storage(lease) {
+    for (;;) {
+      try {
+        return await storageOf(this.#start.name, this.#start)
+      } catch (error) {
+        const held = error instanceof DatabaseError && error.code === 'ERR_DB_LOCKED'
+        if (!held || this.#stopped || !(await lease.ensure())) throw error
+      }
     }
   }
 

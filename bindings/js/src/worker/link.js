@@ -337,7 +337,7 @@ export class Link {
 
   /** @param {any} message */
   #did({ results, told, sequence }) {
-    if (this.#watches.size > 0) this.#sequence = sequence
+    if (this.#watches.size > 0 && sequence !== undefined) this.#sequence = sequence
     for (const [id, ok, value] of results) {
       const call = this.#waiting.get(id)
       if (call === undefined) continue

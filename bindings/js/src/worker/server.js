@@ -85,16 +85,35 @@ export class Server {
         // Told by the calls that use it.
       }
     }
-    const { sequence } = this.#context.engine.stats()
+    const sequence = this.#sequence()
+    if (sequence !== this.#ownEnd) this.#lastChange = sequence
     for (const watch of hello.watches) this.#watch(session, watch)
-    const missed = hello.sequence !== undefined && hello.sequence < this.firstSequence
+    const missed = hello.sequence !== undefined && hello.sequence < this.#lastChange
     post({ t: 'welcome', epoch: this.#epoch, session: session.id, sequence, missed, info: this.info })
   }
 
   /** What a client is told of the database. @type {any} */
   info = {}
-  /** Commits up to here were another leader's, whose watchers may not have been told of all. */
-  firstSequence = 0
+  // Sequences tell a client that watches whether it was told of everything. What this file writes for itself does not
+  // count: #lastChange is the sequence of the last commit before which there was one of a client's, or another leader's.
+  #lastChange = 0
+  #ownEnd = -1
+
+  #sequence() {
+    return this.#context.engine.stats().sequence
+  }
+
+  /** Removes clients' numbers. @param {Uint8Array[]} keys */
+  #remove(keys) {
+    const before = this.#sequence()
+    if (before !== this.#ownEnd) this.#lastChange = before
+    this.#context.queue.now(
+      0,
+      keys.map((key) => ({ kind: ABI_OP_DEL, keyspace: this.#clients, key, value: '' })),
+    )
+    this.#ownEnd = this.#sequence()
+    for (const session of this.#sessions.values()) if (session.watches.size > 0) session.due = true
+  }
 
   /** @param {string} id */
   has(id) {
@@ -113,11 +132,12 @@ export class Server {
     if (session === undefined) return
     this.#sessions.delete(id)
     this.#endWatches(session)
-    const { engine, queue } = this.#context
+    const { engine } = this.#context
     try {
       for (const { handle } of session.rows.values()) engine.closeIterator(handle)
       for (const handle of session.snapshots.values()) engine.closeSnapshot(handle)
-      if (session.last > 0) queue.now(0, [{ kind: ABI_OP_DEL, keyspace: this.#clients, key: session.key, value: '' }])
+      if (session.last > 0) this.#remove([session.key])
+      this.#send()
     } catch {
       // The engine has stopped: what the session had is gone with it.
     }
@@ -125,7 +145,7 @@ export class Server {
 
   /** Forgets the numbers of clients that are gone. @param {Set<string>} living */
   forget(living) {
-    const { engine, queue } = this.#context
+    const { engine } = this.#context
     const span = { lower: '', upper: '', prefix: '', empty: false, reverse: false, limit: Infinity }
     const iterator = engine.openIterator(this.#clients, 0, { ...span, snapshot: undefined, signal: undefined })
     /** @type {Uint8Array[]} */
@@ -133,12 +153,7 @@ export class Server {
     while (!engine.readPage(iterator, keys, null, 1000, PAGE_BYTES, FORM_VIEW, FORM_VIEW));
     engine.closeIterator(iterator)
     const stale = keys.filter((key) => key.length === 16 && !living.has(p.idOfBytes(key)))
-    if (stale.length > 0) {
-      queue.now(
-        0,
-        stale.map((key) => ({ kind: ABI_OP_DEL, keyspace: this.#clients, key, value: '' })),
-      )
-    }
+    if (stale.length > 0) this.#remove(stale)
   }
 
   /** The leader steps down; nothing is answered any more. */
@@ -186,7 +201,7 @@ export class Server {
   #send() {
     const due = [...this.#sessions.values()].filter((session) => session.due)
     if (due.length === 0) return
-    const { sequence } = this.#context.engine.stats()
+    const sequence = due.some((session) => session.watches.size > 0) ? this.#sequence() : undefined
     const messages = due.map((session) => {
       const { results, told, transfer } = session
       Object.assign(session, { results: [], told: [], transfer: [], due: false })

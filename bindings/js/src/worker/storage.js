@@ -20,7 +20,7 @@ function asDatabaseError(error) {
 /** @param {string} name @param {Storage} storage @returns {Promise<StoredHost>} */
 async function openStorage(name, storage) {
   if (storage === 'memory') return new MemoryHost()
-  if (storage === 'opfs') return /** @type {any} */ (await openOpfsHost(name))
+  if (storage === 'opfs') return /** @type {any} */ (await openOpfsHost(name, { shared: true }))
   return (await import('../host/idb.js')).openIdbHost(name)
 }
 
