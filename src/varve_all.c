@@ -97,6 +97,7 @@
 #include "lsm/recover.c"
 #include "lsm/lsm_write.c"
 #include "lsm/lsm_read.c"
+#include "lsm/lsm_prefix.c"
 #include "lsm/changed.c"
 #include "lsm/lsm.c"
 #include "lsm/copy.c"

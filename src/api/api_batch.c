@@ -146,7 +146,7 @@ INTERNAL int api_durability(varve_durability given, lsm_durability *d) {
 static int api_commit(varve_db *db, const batch *b, lsm_durability d, index_moment *m) {
   if (UNLIKELY(b->count == 0)) return lsm_write(db->lsm, b, d);
   if (LIKELY(m->set == NULL)) {
-    lsm_precondition condition = {index_moment_holds, m};
+    lsm_precondition condition = {.check = index_moment_holds, .context = m};
     int rc = lsm_commit(db->lsm, b, d, &condition);
     if (LIKELY(rc != VARVE_CONFLICT)) return rc;
   }

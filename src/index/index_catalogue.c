@@ -317,7 +317,7 @@ static int index_change_now(void *context, lsm *l) {
 
 INTERNAL int index_commit_change(index_store *s, const batch *b, const index_table *table) {
   index_change change = {s, table};
-  lsm_precondition condition = {index_change_now, &change};
+  lsm_precondition condition = {.check = index_change_now, .context = &change};
   const index_table *before = atomic_load(&s->table);
   int rc = lsm_commit(s->lsm, b, LSM_DEFAULT, &condition);
   if (rc < 0 && before != table) {

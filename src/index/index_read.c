@@ -1,6 +1,7 @@
 /* index_read.c: finding postings: gets of one key, and cursors over a range of entries.
  *
- * A unique index has one entry for a key, so finding it is a get: a cursor then holds the value, and no iterator.
+ * A unique index has one entry for a key, so finding it is a get: a cursor then holds the value, and no iterator. So it
+ * is with a HASH index that has one posting of the key, when one probe finds it.
  *
  * Invariant: a cursor that is positioned has an entry whose form was checked; `key` and `primary` are its parts.
  */
@@ -14,7 +15,7 @@ struct index_cursor {
   user_iter *in; /* one of these, or neither: `found` is all there is */
   txn_iter *in_txn;
   pin *pin;               /* of found */
-  slice found_key, found; /* the value of a unique index; found_key is in `lower` */
+  slice found_key, found; /* a posting without an iterator; found_key is in `lower` */
   bool has_found;
   int status;
   slice key, primary;
@@ -86,27 +87,38 @@ static int index_get_entry(const varve_index *ix, txn *t, slice entry, lsm_value
   return t == NULL ? lsm_get(ix->store->lsm, entry, SEQ_MAX, found) : txn_get(t, entry, found);
 }
 
+/* The posting of `key` without an iterator: OK, NOTFOUND, or DONE = there may be several. Entries of the key are from
+ * c->lower to c->upper. */
+static int index_find_one(index_cursor *c, txn *t, slice key, lsm_value *primary, bool *only) {
+  const varve_index *ix = c->index;
+  TRY(index_key_begin(&ix->shape, key, &c->lower));
+  if (ix->shape.unique) {
+    *only = true;
+    return index_get_entry(ix, t, buf_slice(&c->lower), primary);
+  }
+  TRY(buf_set(&c->upper, buf_slice(&c->lower)));
+  index_key_successor(&c->upper);
+  if (t != NULL || ix->shape.kind != VARVE_HASH) return VARVE_DONE;
+  return lsm_find_prefix(ix->store->lsm, buf_slice(&c->lower), buf_slice(&c->upper), primary, only);
+}
+
 INTERNAL int index_find(varve_index *ix, txn *t, slice key, index_cursor **out) {
+  lsm_value found = {0};
+  bool only = false;
   *out = NULL;
   TRY(index_check(ix));
   index_cursor *c = index_cursor_take(ix);
   if (c == NULL) return VARVE_NOMEM;
   int rc = VARVE_OK;
-  STEP(index_key_begin(&ix->shape, key, &c->lower));
-  if (ix->shape.unique) {
-    lsm_value found;
-    STEP(index_get_entry(ix, t, buf_slice(&c->lower), &found));
-    if (rc == VARVE_CONFLICT) goto out;
-    c->has_found = rc == VARVE_OK;
-    if (c->has_found) {
-      size_t skip = c->lower.size - key.size;
-      c->found_key = slice_make(c->lower.data + skip, key.size);
-      c->found = found.data;
-      c->pin = found.pin;
-    }
-  } else {
-    STEP(buf_set(&c->upper, buf_slice(&c->lower)));
-    index_key_successor(&c->upper);
+  STEP(index_find_one(c, t, key, &found, &only));
+  if (rc == VARVE_OK && only) {
+    size_t skip = c->lower.size - key.size;
+    c->has_found = true;
+    c->found_key = slice_make(c->lower.data + skip, key.size);
+    c->found = found.data;
+    c->pin = found.pin;
+  } else if (rc != VARVE_NOTFOUND) {
+    if (rc == VARVE_OK) pin_unref(found.pin);
     STEP(index_cursor_begin(c, t, ix->shape.kind == VARVE_HASH));
   }
   *out = c;
@@ -321,18 +333,19 @@ static int index_copy_make(allocator *alloc, slice bytes, lsm_value *out) {
 }
 
 INTERNAL int index_get(varve_index *ix, txn *t, slice key, lsm_value *primary) {
+  bool only;
   TRY(index_check(ix));
-  index_cursor *c;
-  TRY(index_find(ix, t, key, &c));
-  int rc = index_cursor_move(c, INDEX_FIRST, key);
-  if (rc == VARVE_OK && c->pin != NULL) {
-    *primary = (lsm_value){c->primary, c->pin};
-    pin_ref(c->pin);
-  } else if (rc == VARVE_OK) {
-    rc = index_copy_make(ix->store->alloc, c->primary, primary);
+  index_cursor *c = index_cursor_take(ix);
+  if (c == NULL) return VARVE_NOMEM;
+  int rc = index_find_one(c, t, key, primary, &only);
+  if (rc == VARVE_DONE) {
+    rc = index_cursor_begin(c, t, ix->shape.kind == VARVE_HASH);
+    if (rc >= 0) rc = index_cursor_move(c, INDEX_FIRST, key);
+    if (rc == VARVE_OK) rc = index_copy_make(ix->store->alloc, c->primary, primary);
+    if (rc == VARVE_DONE) rc = VARVE_NOTFOUND;
   }
   index_cursor_close(c);
-  return rc == VARVE_DONE ? VARVE_NOTFOUND : rc;
+  return rc;
 }
 
 INTERNAL int index_get_info(varve_index *ix, varve_index_info *info) {

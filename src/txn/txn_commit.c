@@ -173,7 +173,7 @@ INTERNAL void txn_rollback(txn *t) {
 }
 
 static int txn_commit_writes(txn *t) {
-  lsm_precondition condition = {.context = t};
+  lsm_precondition condition = {.check = txn_validate_at_commit, .context = t}; /* the schema, at every level */
   bool asks = t->isolation != VARVE_READ_COMMITTED || t->watch_count > 0;
   if (t->lost < 0) return status_fail(t->lost, "what the transaction has read could not be noted: memory was out");
   if (t->writes.count == 0) return t->watch_count > 0 ? txn_validate(t) : VARVE_OK;
@@ -181,7 +181,6 @@ static int txn_commit_writes(txn *t) {
   if (asks) {
     int before = txn_validate_before(t);
     if (before != VARVE_OK) return before;
-    condition.check = txn_validate_at_commit;
   }
   int rc = lsm_commit(t->store->lsm, &t->writes, t->durability, &condition);
   t->committed = condition.seq;
