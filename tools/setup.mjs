@@ -6,6 +6,8 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { chromiumPath, firefoxPath, miniBrowserPath } from './browsers.mjs'
+
 export const root = resolve(fileURLToPath(new URL('..', import.meta.url)))
 
 const NODE_MIN = [20, 19]
@@ -33,6 +35,10 @@ const TEST = {
   'libcmocka-dev': () => header('cmocka.h'),
   'liblz4-dev': () => header('lz4.h'),
   'libxxhash-dev': () => header('xxhash.h'),
+  chromium: () => chromiumPath() !== undefined,
+  'firefox-esr': () => firefoxPath() !== undefined,
+  'webkit2gtk-driver': () => miniBrowserPath() !== undefined && onPath('WebKitWebDriver'),
+  xvfb: () => onPath('Xvfb'),
 }
 
 /** @type {Record<'start' | 'test', Record<string, () => boolean>>} */

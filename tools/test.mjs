@@ -112,6 +112,13 @@ async function traces() {
   return { passed: Number(/traces of (\d+) runs/.exec(text)?.[1] ?? 0), output: text }
 }
 
+/** What runs in real browsers. */
+async function browsers() {
+  const text = await output(process.execPath, ['tools/test_browser.mjs', '--need'])
+  const passed = [...text.matchAll(/^ok .* (\d+) passed/gm)].reduce((sum, match) => sum + Number(match[1]), 0)
+  return { passed, output: text }
+}
+
 /** @returns {Step[]} */
 function steps() {
   return [
@@ -140,6 +147,7 @@ function steps() {
       run: () => nodeTests(testFiles('tests/process')),
     },
     { name: 'js', what: 'the JavaScript package', run: () => nodeTests(testFiles('tests/js'), {}, ['--expose-gc']) },
+    { name: 'browser', what: 'Chromium, Firefox and WebKitGTK', run: browsers },
   ]
 }
 

@@ -5,7 +5,8 @@ import { startServer } from './harness_server.mjs'
 import { scenarios } from './hosts_scenarios.mjs'
 
 const IN_PAGE = ['nesting', 'reentry', 'turns', 'watch']
-const SHARED = ['database', 'encodings', 'events', 'misuse', 'nesting', 'reentry', 'tuple', 'turns', 'watch', 'model']
+const IN_WORKER = ['database', 'events', 'misuse', 'nesting', 'reentry', 'turns', 'watch', 'model']
+const ALL = [...IN_WORKER, 'encodings', 'tuple', 'streams']
 
 /** What one browser is tested with: its suites share a server, and a browser that is launched when it is needed. */
 class Bench {
@@ -34,7 +35,7 @@ class Bench {
   }
 
   say(text) {
-    if (this.verbose) console.log(`      ${text}`)
+    if (this.verbose) console.log(`      ${this.name}: ${text}`)
   }
 
   /** The browser, launched when none of this kind runs. @param {{ plain?: boolean, private?: boolean }} [options] */
@@ -83,8 +84,9 @@ function suites(browser) {
   const cases = (kind) => (bench) => casesOf(bench, kind)
   return [
     { name: 'JavaScript interface in a page', run: (bench) => shared(bench, IN_PAGE, undefined) },
-    { name: 'JavaScript interface in a page, whole', long: true, run: (bench) => shared(bench, SHARED, undefined) },
-    { name: 'JavaScript interface in a worker', run: (bench) => shared(bench, SHARED, 'w') },
+    { name: 'JavaScript interface in a page, whole', long: true, run: (bench) => shared(bench, ALL, undefined) },
+    { name: 'JavaScript interface in a worker', run: (bench) => shared(bench, IN_WORKER, 'w') },
+    { name: 'JavaScript interface in a worker, whole', long: true, run: (bench) => shared(bench, ALL, 'w') },
     ...(browser === 'webkit' ? [] : [{ name: 'opfs: the host', run: cases('opfs') }]),
     { name: 'idb: the host', run: cases('idb') },
     ...scenarios(browser),
@@ -146,7 +148,7 @@ async function runSuite(bench, suite) {
     `${word}  ${bench.name.padEnd(8)}  ${suite.name.padEnd(62)} ${String(passed).padStart(4)} passed ${seconds}`,
   )
   for (const text of failed) console.log(`\n${text}\n`)
-  for (const text of errors) console.log(`      console: ${text}`)
+  for (const text of errors) console.log(`      ${bench.name}: console: ${text}`)
   bench.passed += passed
   bench.left += left
   bench.failed.push(...failed)
@@ -165,6 +167,30 @@ function printMatrix(benches) {
   for (const row of rows) console.log(line(row))
 }
 
+/** @param {string} browser @param {string[]} filters @param {boolean} all */
+function suitesOf(browser, filters, all) {
+  if (filters.length > 0) return suites(browser).filter(({ name }) => filters.some((word) => name.includes(word)))
+  return suites(browser).filter(({ long }) => all || !long)
+}
+
+/** @param {Bench} bench @param {any[]} wanted */
+async function runBench(bench, wanted) {
+  for (const suite of wanted) await runSuite(bench, suite)
+  await bench.afresh()
+  const late = bench.takeErrors()
+  for (const text of late) console.log(`      ${bench.name}: console: ${text}`)
+  bench.errors.push(...late)
+}
+
+/** @template T @param {T[]} list @param {number} width @param {(one: T) => Promise<void>} run */
+async function inParallel(list, width, run) {
+  const waiting = [...list]
+  const lane = async () => {
+    for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await run(one)
+  }
+  await Promise.all(Array.from({ length: Math.max(1, width) }, lane))
+}
+
 /** @param {string[]} args @returns {Promise<number>} the exit code */
 export async function main(args) {
   const options = new Set(args.filter((arg) => arg.startsWith('--')))
@@ -172,28 +198,20 @@ export async function main(args) {
   const chosen = BROWSERS.filter((name) => words.includes(name))
   const filters = words.filter((word) => !BROWSERS.includes(word))
   const server = await startServer()
-  const benches = []
-  let lacking = 0
-  for (const name of chosen.length > 0 ? chosen : BROWSERS) {
-    const reason = missing(name)
-    if (reason !== null) {
-      console.log(`${options.has('--need') ? 'FAIL' : 'none'}  ${name.padEnd(8)}  ${reason}`)
-      lacking++
-      continue
-    }
-    const bench = new Bench(name, server, options.has('--verbose'))
-    benches.push(bench)
-    const wanted = suites(name).filter((suite) => options.has('--all') || !suite.long || filters.length > 0)
-    for (const suite of wanted) {
-      if (filters.length === 0 || filters.some((word) => suite.name.includes(word))) await runSuite(bench, suite)
-    }
-    await bench.afresh()
-    const late = bench.takeErrors()
-    for (const text of late) console.log(`      console: ${text}`)
-    bench.errors.push(...late)
+  const names = chosen.length > 0 ? chosen : BROWSERS
+  const lacking = names.filter((name) => missing(name) !== null)
+  for (const name of lacking) {
+    console.log(`${options.has('--need') ? 'FAIL' : 'none'}  ${name.padEnd(8)}  ${missing(name)}`)
   }
+  const benches = names
+    .filter((name) => !lacking.includes(name))
+    .map((name) => new Bench(name, server, options.has('--verbose')))
+  const wanted = (bench) => suitesOf(bench.name, filters, options.has('--all'))
+  // Side by side: most of the time goes into waiting for one of them.
+  const width = options.has('--one-by-one') ? 1 : benches.length
+  await inParallel(benches, width, (bench) => runBench(bench, wanted(bench)))
   server.close()
   printMatrix(benches)
   const failed = benches.some((bench) => bench.failed.length > 0 || bench.errors.length > 0 || bench.passed === 0)
-  return failed || (options.has('--need') && lacking > 0) ? 1 : 0
+  return failed || (options.has('--need') && lacking.length > 0) ? 1 : 0
 }

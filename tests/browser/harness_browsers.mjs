@@ -10,9 +10,10 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { chromiumPath, launchChromium } from './harness_chromium.mjs'
-import { firefoxPath, launchFirefox } from './harness_firefox.mjs'
-import { launchWebKit, miniBrowserPath } from './harness_webkit.mjs'
+import { chromiumPath, firefoxPath, miniBrowserPath } from '../../tools/browsers.mjs'
+import { launchChromium } from './harness_chromium.mjs'
+import { launchFirefox } from './harness_firefox.mjs'
+import { launchWebKit } from './harness_webkit.mjs'
 
 const LAUNCH = { chromium: launchChromium, firefox: launchFirefox, webkit: launchWebKit }
 

@@ -1,24 +1,14 @@
 // harness_chromium.mjs: Chromium, driven by Playwright over a persistent profile: the private file system of a
 // temporary one is in memory and much slower.
 
-import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
+
+import { chromiumPath } from '../../tools/browsers.mjs'
 
 const ARGS = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
 ]
-
-/** Where it is: VARVE_CHROMIUM, or one of the usual places. */
-export function chromiumPath() {
-  const places = [
-    process.env.VARVE_CHROMIUM,
-    '/usr/bin/chromium',
-    '/usr/bin/chromium-browser',
-    '/usr/bin/google-chrome',
-  ]
-  return places.find((place) => place !== undefined && existsSync(place))
-}
 
 class ChromiumTab {
   constructor(page, session) {

@@ -1,13 +1,8 @@
 // harness_firefox.mjs: Firefox, driven by Puppeteer over WebDriver BiDi.
 
-import { existsSync } from 'node:fs'
 import puppeteer from 'puppeteer-core'
 
-/** Where it is: VARVE_FIREFOX, or one of the usual places. */
-export function firefoxPath() {
-  const places = [process.env.VARVE_FIREFOX, '/usr/bin/firefox-esr', '/usr/bin/firefox']
-  return places.find((place) => place !== undefined && existsSync(place))
-}
+import { firefoxPath } from '../../tools/browsers.mjs'
 
 const PREFERENCES = {
   'browser.shell.checkDefaultBrowser': false,
@@ -33,8 +28,20 @@ class FirefoxTab {
   }
 }
 
+/** After a kill, Puppeteer puts the profile's preferences back while the next launch already wants them. */
+async function launchPuppeteer(options) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await puppeteer.launch(options)
+    } catch (error) {
+      if (attempt === 5 || error?.code !== 'ENOENT') throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+}
+
 export async function launchFirefox({ server, profile, private: isPrivate = false }) {
-  const browser = await puppeteer.launch({
+  const browser = await launchPuppeteer({
     browser: 'firefox',
     executablePath: firefoxPath(),
     headless: true,

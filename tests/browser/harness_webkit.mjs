@@ -2,25 +2,14 @@
 // forgets what it stored when it ends; `plain` starts it without, at one page, and it keeps its profile.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+import { miniBrowserPath } from '../../tools/browsers.mjs'
 import { deadline } from './harness_server.mjs'
 
 const START_MS = 20_000
-
-/** Where it is: VARVE_MINIBROWSER, or one of the usual places. */
-export function miniBrowserPath() {
-  const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
-  const places = [
-    process.env.VARVE_MINIBROWSER,
-    `/usr/lib/${machine}-linux-gnu/webkit2gtk-4.1/MiniBrowser`,
-    '/usr/libexec/webkit2gtk-4.1/MiniBrowser',
-    '/usr/lib/webkit2gtk-4.1/MiniBrowser',
-  ]
-  return places.find((place) => place !== undefined && existsSync(place))
-}
 
 let screen = null
 
@@ -110,9 +99,12 @@ class Driver {
 class WebKitTab {
   #driver
   #handle
-  constructor(driver, handle, session) {
+  #first
+  /** @param {string} first the window that is always there */
+  constructor(driver, handle, session, first) {
     this.#driver = driver
     this.#handle = handle
+    this.#first = first
     this.session = session
   }
 
@@ -126,6 +118,7 @@ class WebKitTab {
   async close() {
     await this.#driver.request('POST', '/window', { handle: this.#handle })
     await this.#driver.request('DELETE', '/window')
+    await this.#driver.request('POST', '/window', { handle: this.#first })
   }
 }
 
@@ -147,13 +140,12 @@ export async function launchWebKit({ server, profile, plain = false }) {
     version: browserVersion,
     async open(page) {
       const session = server.session(page)
-      const { handle } = await driver.request('POST', '/window/new', { type: 'tab' })
+      const { handle } = await driver.request('POST', '/window/new', { type: 'window' })
       await driver.request('POST', '/window', { handle })
       await driver.request('POST', '/url', { url: session.url })
       await session.ready()
-      return new WebKitTab(driver, handle, session)
+      return new WebKitTab(driver, handle, session, first)
     },
-    first,
     async close() {
       await driver.request('DELETE', '').catch(() => {})
       child.kill()

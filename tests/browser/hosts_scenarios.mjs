@@ -205,12 +205,17 @@ export function scenarios(browser) {
     { name: `${kind}: a reload keeps what was stored`, run: (bench) => keepsOverReload(bench, kind) },
     { name: `${kind}: a worker that ends loses nothing`, run: (bench) => survivesEndOfWorker(bench, kind) },
     { name: `${kind}: the native program reads it, and the reverse`, run: (bench) => exchangesWithNative(bench, kind) },
-    { name: `${kind}: a restart keeps what was stored`, fresh: true, run: (bench) => keepsOverRestart(bench, kind) },
+    {
+      name: `${kind}: a restart keeps what was stored`,
+      long: kind !== kinds[0],
+      fresh: true,
+      run: (bench) => keepsOverRestart(bench, kind),
+    },
     ...['relaxed', 'strict'].map((durability) => ({
       name: `${kind}: a killed browser loses nothing that was acknowledged, ${durability}`,
-      long: durability === 'relaxed' || browser !== 'chromium',
+      long: durability === 'relaxed' || browser !== 'chromium' || kind === 'idb',
       fresh: true,
-      run: (bench) => survivesKill(bench, kind, durability, 3),
+      run: (bench) => survivesKill(bench, kind, durability, durability === 'strict' ? 2 : 4),
     })),
     ...(browser === 'chromium'
       ? [{ name: `${kind}: a full quota`, fresh: true, run: (bench) => survivesQuota(bench, kind) }]

@@ -18,6 +18,7 @@ import { nameOfIdb, nameOfLocation } from './host/web_names.js'
 /** @typedef {(done: number, total: number) => unknown} OnProgress total is 0 when it is not known */
 
 const MAGIC = 'VARVEONE'
+const LOCK_MS = 200
 
 /** Asks the browser to keep this site's data when room is short. Some ask the user. True when it will. */
 export async function persist() {
@@ -79,17 +80,26 @@ async function listIdb() {
   return found
 }
 
-/** Holds the Web Lock of a database until it is given back. LOCKED when somebody has it.
- * @param {string} name @returns {Promise<() => void>} what gives it back */
+/** Holds the Web Lock of a database until it is given back. LOCKED when somebody has it, and does not give it back
+ * within a moment: some browsers take their time. @param {string} name
+ * @returns {Promise<() => Promise<void>>} what gives it back */
 function holdLock(name) {
   const locks = globalThis.navigator?.locks
-  if (locks === undefined) return Promise.resolve(() => {})
+  if (locks === undefined) return Promise.resolve(async () => {})
   return new Promise((resolve, reject) => {
-    const held = locks.request(lockOfName(name), { ifAvailable: true }, (lock) => {
-      if (lock === null) throw new HostError('LOCKED', `'${name}' is open, here or in another tab: close it first`)
-      return new Promise((release) => resolve(() => release(undefined)))
+    const signal = AbortSignal.timeout(LOCK_MS)
+    const held = locks.request(lockOfName(name), { signal }, () => {
+      return new Promise((release) => {
+        resolve(async () => {
+          release(undefined)
+          await held
+        })
+      })
     })
-    held.catch(reject)
+    held.catch((error) => {
+      const message = `'${name}' is open, here or in another tab: close it first`
+      reject(signal.aborted ? new HostError('LOCKED', message, error) : error)
+    })
   })
 }
 
@@ -99,7 +109,7 @@ async function locked(name, run) {
   try {
     return await run()
   } finally {
-    release()
+    await release()
   }
 }
 
@@ -280,9 +290,9 @@ export async function exportDatabase(location, { onProgress } = {}) {
     if (storage === null) throw new HostError('MISSING', `there is no database '${name}'`)
     if (storage === 'opfs') return withEnd(await fileStream(name, onProgress), release)
     const host = await openIdbHost(name, { memoryLimit: Math.max(MEMORY_LIMIT, Number.MAX_SAFE_INTEGER) })
-    return withEnd(host.exportStream(name, onProgress), () => void host.close().finally(release))
+    return withEnd(host.exportStream(name, onProgress), () => host.close().finally(release))
   } catch (error) {
-    release()
+    await release()
     throw error
   }
 }
@@ -304,7 +314,7 @@ async function fileStream(name, onProgress) {
 }
 
 /** The stream, and what is to be done when it ends, however it does. @param {ReadableStream<Uint8Array>} stream
- * @param {() => void} end @returns {ReadableStream<Uint8Array>} */
+ * @param {() => Promise<void>} end @returns {ReadableStream<Uint8Array>} */
 function withEnd(stream, end) {
   const reader = stream.getReader()
   return new ReadableStream(
@@ -313,10 +323,10 @@ function withEnd(stream, end) {
         try {
           const { value, done } = await reader.read()
           if (!done) return controller.enqueue(value)
-          end()
+          await end()
           controller.close()
         } catch (error) {
-          end()
+          await end().catch(() => {})
           controller.error(error)
         }
       },

@@ -25,7 +25,8 @@ import { errorName, webError, withDeadline } from './web_errors.js'
 export const CHUNK = 512 << 10
 const FORMAT = 1
 const DEADLINE_MS = 10_000
-const DELETE_MS = 3000
+const DELETE_MS = 2000
+const LOOK_MS = 2000
 const LOAD_CHUNKS = 32
 const STORES = ['meta', 'chunks', 'log']
 
@@ -62,24 +63,32 @@ function openIdb(idb) {
   })
 }
 
-/** Removes a database of IndexedDB, once its connections are closed. LOCKED when one stays open.
- * @param {string} idb @param {string} name */
+/** Removes a database of IndexedDB: its rows now, and it itself as soon as no connection is open; that of a worker that
+ * was ended may be for a while. Whoever still has one can put nothing more. @param {string} idb @param {string} name */
 export async function deleteIdb(idb, name) {
-  const request = indexedDB.deleteDatabase(idb)
-  let blocked = false
-  request.onblocked = () => (blocked = true) // those that are about to close count, too
-  try {
-    await withDeadline(answer(request), DELETE_MS, `removing ${name}`)
-  } catch (error) {
-    if (blocked) throw new HostError('LOCKED', `'${name}' is open in another tab: close it there first`, error)
-    throw webError(error, `'${name}' cannot be removed`)
-  }
-}
-
-/** The size of the file of a database; null when there is none. @param {string} idb @param {string} name */
-export async function sizeOfIdb(idb, name) {
   try {
     const db = await withDeadline(openIdb(idb), DEADLINE_MS, `opening ${name} in IndexedDB`, (late) => late.close())
+    const tx = db.transaction(STORES, 'readwrite', { durability: 'strict' })
+    for (const store of STORES) tx.objectStore(store).clear()
+    await completed(tx).finally(() => db.close())
+  } catch (error) {
+    throw webError(error, `'${name}' cannot be removed`)
+  }
+  const request = indexedDB.deleteDatabase(idb)
+  await withDeadline(answer(request), DELETE_MS, `removing ${name}`).catch(() => {})
+}
+
+/** The size of the file of a database; null when there is none, or when it is being removed.
+ * @param {string} idb @param {string} name */
+export async function sizeOfIdb(idb, name) {
+  try {
+    const opening = openIdb(idb)
+    const late = new Promise((resolve) => setTimeout(() => resolve(null), LOOK_MS))
+    const db = /** @type {IDBDatabase | null} */ (await Promise.race([opening, late]))
+    if (db === null) {
+      opening.then((opened) => opened.close()).catch(() => {})
+      return null
+    }
     try {
       const tx = db.transaction(['log'], 'readonly')
       const [cursor] = await Promise.all([answer(tx.objectStore('log').openCursor(null, 'prev')), completed(tx)])
