@@ -1,0 +1,461 @@
+/* txn_test.c: what the isolation table does not ask of transactions: locks and their waits, deadlocks, a counter that
+ * many threads raise; what a conflict tells; values and iterators that outlive their transaction; keyspaces; misuse;
+ * what a transaction costs; a death with transactions open.
+ */
+#define _GNU_SOURCE
+#include "unit/api/engine_bed.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static varve_db *txn_open(const char *path, bool thread) {
+  varve_db *db;
+  varve_options o = {.no_thread = !thread};
+  TEST_OK(varve_open(path, &o, &db));
+  return db;
+}
+
+static varve_txn *txn_at(varve_db *db, varve_isolation level, uint32_t wait_ms) {
+  varve_txn *t;
+  varve_txn_options o = {.isolation = level, .lock_wait_ms = wait_ms};
+  TEST_OK(varve_txn_begin(db, &o, &t));
+  return t;
+}
+
+static void put(varve_db *db, const char *key, const char *value) {
+  TEST_OK(varve_put(db, varve_str(key), varve_str(value), NULL));
+}
+
+static void is(varve_db *db, const char *key, const char *value) {
+  varve_value v;
+  int rc = varve_get(db, varve_str(key), NULL, &v);
+  TEST_RC(rc, value == NULL ? VARVE_NOTFOUND : VARVE_OK);
+  if (value != NULL) assert_true(slice_equal((slice){v.data, v.size}, varve_str(value)));
+  varve_value_release(&v);
+}
+
+/* ---- locks ---- */
+
+enum { RAISERS = 8, RAISES = 150 };
+
+typedef struct raiser {
+  varve_db *db;
+  varve_isolation level;
+  pthread_t thread;
+  uint32_t conflicts;
+  int failed;
+} raiser;
+
+static int raise_once(raiser *r) {
+  varve_txn *t;
+  varve_value v;
+  uint64_t n = 0;
+  varve_txn_options o = {.isolation = r->level, .lock_wait_ms = 20000};
+  TRY(varve_txn_begin(r->db, &o, &t));
+  int rc = varve_txn_get_for_update(t, VARVE_STR("counter"), NULL, &v);
+  if (rc == VARVE_OK) {
+    memcpy(&n, v.data, sizeof n);
+    varve_value_release(&v);
+    n++;
+    rc = varve_txn_put(t, NULL, VARVE_STR("counter"), (varve_slice){&n, sizeof n});
+    if (rc == VARVE_OK) rc = varve_txn_commit(t);
+  }
+  varve_txn_close(t);
+  return rc;
+}
+
+static void *raiser_run(void *context) {
+  raiser *r = context;
+  for (uint32_t done = 0; done < RAISES && r->failed == 0;) {
+    int rc = raise_once(r);
+    if (rc == VARVE_OK) done++;
+    if (rc == VARVE_CONFLICT) r->conflicts++;
+    if (rc < 0) r->failed = rc;
+  }
+  return NULL;
+}
+
+static void test_hot_counter(void **state) {
+  (void)state;
+  for (int level = VARVE_READ_COMMITTED; level <= VARVE_SERIALIZABLE; level++) {
+    varve_db *db = txn_open(":memory:", true);
+    uint64_t n = 0;
+    raiser raisers[RAISERS];
+    TEST_OK(varve_put(db, VARVE_STR("counter"), (varve_slice){&n, sizeof n}, NULL));
+    for (int i = 0; i < RAISERS; i++) {
+      raisers[i] = (raiser){.db = db, .level = (varve_isolation)level};
+      assert_int_equal(pthread_create(&raisers[i].thread, NULL, raiser_run, &raisers[i]), 0);
+    }
+    for (int i = 0; i < RAISERS; i++) {
+      assert_int_equal(pthread_join(raisers[i].thread, NULL), 0);
+      assert_int_equal(raisers[i].failed, 0);
+      assert_int_equal(raisers[i].conflicts, 0);
+    }
+    varve_value v;
+    TEST_RC(varve_get(db, VARVE_STR("counter"), NULL, &v), VARVE_OK);
+    memcpy(&n, v.data, sizeof n);
+    varve_value_release(&v);
+    assert_int_equal(n, RAISERS * RAISES);
+    TEST_OK(varve_close(db));
+  }
+}
+
+typedef struct waiter {
+  varve_txn *txn;
+  const char *key;
+  pthread_t thread;
+  int rc;
+} waiter;
+
+static void *waiter_run(void *context) {
+  waiter *w = context;
+  varve_value v;
+  w->rc = varve_txn_get_for_update(w->txn, varve_str(w->key), NULL, &v);
+  varve_value_release(&v);
+  return NULL;
+}
+
+static void waiter_start(waiter *w, varve_txn *t, const char *key) {
+  *w = (waiter){.txn = t, .key = key};
+  assert_int_equal(pthread_create(&w->thread, NULL, waiter_run, w), 0);
+  usleep(50 * 1000); /* it waits by then, most likely; if not, the outcome is the same but less is tested */
+}
+
+static int lock(varve_txn *t, const char *key) {
+  varve_value v;
+  int rc = varve_txn_get_for_update(t, varve_str(key), NULL, &v);
+  varve_value_release(&v);
+  return rc;
+}
+
+static void test_deadlock(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", true);
+  varve_txn *a = txn_at(db, VARVE_SNAPSHOT, 30000), *b = txn_at(db, VARVE_SNAPSHOT, 30000),
+            *c = txn_at(db, VARVE_SNAPSHOT, 30000);
+  TEST_RC(lock(a, "1"), VARVE_NOTFOUND);
+  TEST_RC(lock(a, "1"), VARVE_NOTFOUND); /* its own */
+  TEST_RC(lock(b, "2"), VARVE_NOTFOUND);
+  TEST_RC(lock(c, "3"), VARVE_NOTFOUND);
+  waiter w, x;
+  waiter_start(&w, a, "2");
+  waiter_start(&x, b, "3");
+  TEST_RC(lock(c, "1"), VARVE_CONFLICT); /* a waits for b, b for c: at once */
+  bed_says("\"1\"");
+  varve_conflict found;
+  TEST_RC(varve_txn_get_conflict(c, &found), VARVE_OK);
+  assert_true(slice_equal(found.key, varve_str("1")) && found.read && !found.range);
+  TEST_OK(varve_txn_rollback(c));
+  assert_int_equal(pthread_join(x.thread, NULL), 0);
+  TEST_RC(x.rc, VARVE_NOTFOUND);
+  varve_txn_close(b);
+  assert_int_equal(pthread_join(w.thread, NULL), 0);
+  TEST_RC(w.rc, VARVE_NOTFOUND);
+  varve_txn_close(a);
+  varve_txn_close(c);
+  TEST_OK(varve_close(db));
+}
+
+static void test_wait_ends(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", true);
+  varve_txn *a = txn_at(db, VARVE_SNAPSHOT, 0), *b = txn_at(db, VARVE_SNAPSHOT, 30),
+            *c = txn_at(db, VARVE_SNAPSHOT, 10000);
+  TEST_RC(lock(a, "1"), VARVE_NOTFOUND);
+  waiter w;
+  waiter_start(&w, c, "1");
+  TEST_RC(lock(b, "1"), VARVE_CONFLICT); /* behind c, whom it leaves in the queue */
+  TEST_OK(varve_txn_put(a, NULL, VARVE_STR("1"), VARVE_STR("x")));
+  TEST_OK(varve_txn_commit(a));
+  assert_int_equal(pthread_join(w.thread, NULL), 0);
+  TEST_RC(w.rc, VARVE_OK); /* its state moved to that of now */
+  TEST_RC(lock(b, "1"), VARVE_CONFLICT);
+  TEST_OK(varve_txn_commit(c));
+  TEST_RC(lock(b, "1"), VARVE_OK);
+  varve_txn_close(a);
+  varve_txn_close(b);
+  varve_txn_close(c);
+  TEST_OK(varve_close(db));
+}
+
+/* ---- what a conflict tells ---- */
+
+static void test_conflict_tells(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  varve_keyspace *space;
+  varve_conflict c;
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("users"), &space));
+  varve_write_options into = {.keyspace = space};
+  varve_txn *t = txn_at(db, VARVE_SERIALIZABLE, 1);
+  TEST_RC(varve_txn_get_conflict(t, &c), VARVE_NOTFOUND);
+  varve_iter_options o = {.keyspace = space, .lower = VARVE_STR("b"), .upper = VARVE_STR("d")};
+  uint64_t n;
+  TEST_OK(varve_txn_count(t, &o, &n));
+  TEST_OK(varve_txn_put(t, NULL, VARVE_STR("x"), VARVE_STR("y")));
+  TEST_OK(varve_put(db, VARVE_STR("c\n"), VARVE_STR("1"), &into));
+  EXPECT(varve_txn_commit(t), VARVE_CONFLICT, "\"c\\x0a\"");
+  bed_says("read");
+  TEST_RC(varve_txn_get_conflict(t, &c), VARVE_OK);
+  assert_true(c.range && c.read && c.keyspace >= 2);
+  assert_true(slice_equal(c.key, VARVE_STR("c\n")) && slice_equal(c.begin, VARVE_STR("b")));
+  assert_true(slice_equal(c.end, VARVE_STR("d")));
+  varve_txn_close(t);
+  t = txn_at(db, VARVE_SNAPSHOT, 1);
+  TEST_OK(varve_txn_delete_range(t, space, VARVE_STR("b"), VARVE_STR("")));
+  TEST_OK(varve_put(db, VARVE_STR("e"), VARVE_STR("1"), &into));
+  EXPECT(varve_txn_commit(t), VARVE_CONFLICT, "wrote");
+  TEST_RC(varve_txn_get_conflict(t, &c), VARVE_OK);
+  assert_true(c.range && !c.read && c.end.size == 0 && slice_equal(c.key, VARVE_STR("e")));
+  varve_txn_close(t);
+  TEST_OK(varve_close(db));
+}
+
+/* ---- lives ---- */
+
+static void test_values_and_iterators_outlive(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  char big[3000];
+  memset(big, 'b', sizeof big);
+  put(db, "1", "one");
+  varve_txn *t = txn_at(db, VARVE_SERIALIZABLE, 1);
+  varve_value own, base;
+  TEST_OK(varve_txn_put(t, NULL, VARVE_STR("2"), (varve_slice){big, sizeof big}));
+  TEST_RC(varve_txn_get(t, VARVE_STR("2"), NULL, &own), VARVE_OK);
+  TEST_RC(varve_txn_get(t, VARVE_STR("1"), NULL, &base), VARVE_OK);
+  varve_iter *it;
+  TEST_OK(varve_txn_iter_open(t, NULL, &it));
+  for (uint32_t i = 0; i < 3000; i++) { /* moves the batch and fills the overlay */
+    char text[32];
+    TEST_OK(varve_txn_put(t, NULL, bed_key(text, i), VARVE_STR("v")));
+    if (i % 100 == 0) TEST_RC(varve_txn_has(t, bed_key(text, i / 2), NULL), VARVE_OK);
+  }
+  TEST_OK(varve_txn_commit(t));
+  varve_txn_close(t);
+  for (int i = 0; i < 3; i++) { /* what a next one uses again must not be theirs */
+    t = txn_at(db, VARVE_SERIALIZABLE, 1);
+    TEST_OK(varve_txn_put(t, NULL, VARVE_STR("2"), VARVE_STR("other")));
+    varve_value v;
+    TEST_RC(varve_txn_get(t, VARVE_STR("2"), NULL, &v), VARVE_OK);
+    assert_int_equal(v.size, 5);
+    varve_value_release(&v);
+    varve_txn_close(t);
+  }
+  assert_int_equal(own.size, sizeof big);
+  assert_memory_equal(own.data, big, sizeof big);
+  assert_memory_equal(base.data, "one", 3);
+  TEST_RC(varve_iter_first(it), VARVE_OK);
+  TEST_RC(varve_iter_next(it), VARVE_OK);
+  assert_int_equal(varve_iter_value(it).size, sizeof big);
+  TEST_RC(varve_iter_next(it), VARVE_DONE); /* what was put later is not in it */
+  TEST_RC(varve_close(db), VARVE_BUSY);
+  varve_iter_close(it);
+  varve_value_release(&base);
+  TEST_OK(varve_close(db));
+  varve_value_release(&own); /* the transaction's own memory, not the database's */
+}
+
+static void test_open_transactions_keep_it_open(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  varve_txn *a = txn_at(db, VARVE_READ_COMMITTED, 1), *b = txn_at(db, VARVE_SNAPSHOT, 1);
+  EXPECT(varve_close(db), VARVE_BUSY, "2 transactions");
+  varve_stats s = bed_stats(db);
+  assert_int_equal(s.transactions, 2);
+  assert_int_equal(s.snapshots, 1);
+  usleep(3000);
+  s = bed_stats(db);
+  assert_true(s.oldest_snapshot_ms >= 3 && s.oldest_snapshot_ms < 60000);
+  TEST_OK(varve_txn_commit(b)); /* it is over, and the handle is still to be closed */
+  EXPECT(varve_close(db), VARVE_BUSY, "2 transactions");
+  varve_txn_close(a);
+  varve_txn_close(b);
+  varve_txn_close(NULL);
+  TEST_OK(varve_close(db));
+}
+
+static void test_keyspaces(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false), *other = txn_open(":memory:", false);
+  varve_keyspace *a, *b, *foreign;
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("a"), &a));
+  TEST_OK(varve_keyspace_open(db, VARVE_STR("b"), &b));
+  TEST_OK(varve_keyspace_open(other, VARVE_STR("a"), &foreign));
+  for (int level = VARVE_READ_COMMITTED; level <= VARVE_SERIALIZABLE; level++) {
+    TEST_OK(varve_keyspace_open(db, VARVE_STR("b"), &b));
+    varve_txn *t = txn_at(db, (varve_isolation)level, 1);
+    varve_read_options in_a = {.keyspace = a}, in_b = {.keyspace = b};
+    TEST_OK(varve_txn_put(t, a, VARVE_STR("k"), VARVE_STR("1")));
+    TEST_OK(varve_txn_put(t, b, VARVE_STR("k"), VARVE_STR("2")));
+    TEST_RC(varve_txn_put(t, foreign, VARVE_STR("k"), VARVE_STR("2")), VARVE_INVALID);
+    TEST_RC(varve_txn_has(t, VARVE_STR("k"), NULL), VARVE_NOTFOUND);
+    TEST_RC(varve_txn_has(t, VARVE_STR("k"), &in_a), VARVE_OK);
+    TEST_RC(varve_txn_has(t, VARVE_STR("k"), &in_b), VARVE_OK);
+    TEST_OK(varve_keyspace_drop(db, VARVE_STR("b")));
+    TEST_RC(varve_txn_has(t, VARVE_STR("k"), &in_b), VARVE_CLOSED);
+    TEST_RC(varve_txn_commit(t), VARVE_CLOSED);
+    TEST_RC(varve_txn_commit(t), VARVE_CLOSED);
+    varve_txn_close(t);
+    TEST_RC(varve_has(db, VARVE_STR("k"), &in_a), VARVE_NOTFOUND);
+  }
+  TEST_OK(varve_close(db));
+  TEST_OK(varve_close(other));
+}
+
+static void test_misuse(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  varve_txn *t;
+  varve_value v;
+  varve_snapshot *s;
+  uint64_t n;
+  varve_txn_options bad = {.isolation = (varve_isolation)9}, reserved = {.reserved = {0, 1}};
+  TEST_RC(varve_txn_begin(NULL, NULL, &t), VARVE_INVALID);
+  TEST_RC(varve_txn_begin(db, NULL, NULL), VARVE_INVALID);
+  EXPECT(varve_txn_begin(db, &bad, &t), VARVE_INVALID, "isolation");
+  EXPECT(varve_txn_begin(db, &reserved, &t), VARVE_INVALID, "reserved");
+  TEST_RC(varve_txn_get(NULL, VARVE_STR("k"), NULL, &v), VARVE_INVALID);
+  TEST_RC(varve_txn_commit(NULL), VARVE_INVALID);
+  TEST_OK(varve_txn_begin(db, NULL, &t));
+  TEST_OK(varve_snapshot_open(db, &s));
+  varve_read_options ro = {.snapshot = s};
+  varve_iter_options io = {.snapshot = s};
+  EXPECT(varve_txn_get(t, VARVE_STR("k"), &ro, &v), VARVE_INVALID, "snapshot");
+  EXPECT(varve_txn_count(t, &io, &n), VARVE_INVALID, "snapshot");
+  TEST_RC(varve_txn_get(t, VARVE_STR("k"), NULL, NULL), VARVE_INVALID);
+  TEST_RC(varve_txn_savepoint(t, NULL), VARVE_INVALID);
+  TEST_RC(varve_txn_rollback_to(t, 0), VARVE_INVALID);
+  TEST_RC(varve_txn_release(t, 1), VARVE_INVALID);
+  TEST_OK(varve_txn_rollback(t));
+  EXPECT(varve_txn_put(t, NULL, VARVE_STR("k"), VARVE_STR("v")), VARVE_CLOSED, "over");
+  TEST_RC(varve_txn_get(t, VARVE_STR("k"), NULL, &v), VARVE_CLOSED);
+  TEST_RC(varve_txn_rollback(t), VARVE_CLOSED);
+  varve_txn_close(t);
+  varve_snapshot_close(s);
+  varve_txn_options ro_txn = {.read_only = true, .isolation = VARVE_SERIALIZABLE};
+  TEST_OK(varve_txn_begin(db, &ro_txn, &t));
+  TEST_RC(varve_txn_put(t, NULL, VARVE_STR("k"), VARVE_STR("v")), VARVE_READONLY);
+  TEST_RC(varve_txn_delete_range(t, NULL, VARVE_STR(""), VARVE_STR("")), VARVE_READONLY);
+  TEST_RC(varve_txn_get_for_update(t, VARVE_STR("k"), NULL, &v), VARVE_READONLY);
+  TEST_OK(varve_txn_count(t, NULL, &n));
+  put(db, "k", "v");
+  TEST_RC(varve_txn_has(t, VARVE_STR("k"), NULL), VARVE_NOTFOUND);
+  TEST_OK(varve_txn_commit(t));
+  varve_txn_close(t);
+  TEST_OK(varve_close(db));
+}
+
+/* ---- durability, and the end of a process ---- */
+
+static void test_sequence_and_strict(void **state) {
+  (void)state;
+  char dir[TEST_PATH_MAX], path[BED_PATH_MAX];
+  test_dir_create(dir);
+  bed_join(path, dir, "db");
+  varve_db *db = txn_open(path, true);
+  varve_txn *t;
+  varve_txn_options o = {.durability = VARVE_STRICT};
+  uint64_t syncs = bed_stats(db).syncs;
+  TEST_OK(varve_txn_begin(db, &o, &t));
+  uint64_t before = varve_txn_sequence(t);
+  TEST_OK(varve_txn_put(t, NULL, VARVE_STR("1"), VARVE_STR("a")));
+  TEST_OK(varve_txn_put(t, NULL, VARVE_STR("2"), VARVE_STR("b")));
+  assert_int_equal(varve_txn_sequence(t), before);
+  TEST_OK(varve_txn_commit(t));
+  assert_true(varve_txn_sequence(t) == before + 2 && bed_stats(db).sequence == before + 2);
+  assert_true(bed_stats(db).syncs > syncs);
+  assert_int_equal(bed_stats(db).commits_txn, 1);
+  varve_txn_close(t);
+  TEST_OK(varve_close(db));
+  /* A process that dies in the middle of two. */
+  pid_t child = fork();
+  if (child == 0) {
+    varve_db *mine;
+    if (varve_open(path, NULL, &mine) < 0) _exit(1);
+    varve_txn *a, *b;
+    varve_value v;
+    if (varve_txn_begin(mine, NULL, &a) < 0 || varve_txn_begin(mine, NULL, &b) < 0) _exit(2);
+    if (varve_txn_put(a, NULL, VARVE_STR("1"), VARVE_STR("x")) < 0 || varve_txn_delete(b, NULL, VARVE_STR("2")) < 0) {
+      _exit(3);
+    }
+    if (varve_txn_get(a, VARVE_STR("1"), NULL, &v) != VARVE_OK || varve_txn_commit(b) != VARVE_OK) _exit(4);
+    _exit(0);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  db = txn_open(path, true);
+  is(db, "1", "a");
+  is(db, "2", NULL);
+  TEST_OK(varve_close(db));
+  test_dir_remove(dir);
+}
+
+/* ---- cost ---- */
+
+static void test_memory_is_used_again(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  uint64_t used = 0;
+  for (uint32_t i = 0; i < 400; i++) {
+    varve_txn *t = txn_at(db, VARVE_SERIALIZABLE, 1);
+    varve_value v;
+    for (uint32_t n = 0; n < 20; n++) {
+      char text[32];
+      TEST_OK(varve_txn_put(t, NULL, bed_key(text, n), VARVE_STR("value")));
+      TEST_RC(varve_txn_get(t, bed_key(text, n), NULL, &v), VARVE_OK);
+      varve_value_release(&v);
+    }
+    TEST_OK(varve_txn_rollback(t));
+    varve_txn_close(t);
+    if (i == 2) used = bed_stats(db).memory_bytes;
+  }
+  assert_true(bed_stats(db).memory_bytes == used);
+  TEST_OK(varve_close(db));
+}
+
+static void test_many_savepoints(void **state) {
+  (void)state;
+  varve_db *db = txn_open(":memory:", false);
+  varve_txn *t = txn_at(db, VARVE_SNAPSHOT, 1);
+  char text[32];
+  uint32_t number;
+  for (uint32_t i = 1; i <= 500; i++) {
+    TEST_OK(varve_txn_savepoint(t, &number));
+    assert_int_equal(number, i);
+    TEST_OK(varve_txn_put(t, NULL, bed_key(text, i), VARVE_STR("v")));
+    if (i % 7 == 0) TEST_RC(varve_txn_has(t, bed_key(text, i / 2), NULL), VARVE_OK);
+  }
+  uint64_t n;
+  TEST_OK(varve_txn_count(t, NULL, &n));
+  assert_int_equal(n, 500);
+  TEST_OK(varve_txn_rollback_to(t, 101));
+  TEST_OK(varve_txn_count(t, NULL, &n));
+  assert_int_equal(n, 100);
+  TEST_RC(varve_txn_rollback_to(t, 102), VARVE_INVALID);
+  TEST_OK(varve_txn_release(t, 50));
+  TEST_RC(varve_txn_rollback_to(t, 50), VARVE_INVALID);
+  TEST_OK(varve_txn_rollback_to(t, 49));
+  TEST_OK(varve_txn_commit(t));
+  varve_txn_close(t);
+  TEST_OK(varve_count(db, NULL, &n));
+  assert_int_equal(n, 48);
+  TEST_OK(varve_close(db));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hot_counter),
+                                     cmocka_unit_test(test_deadlock),
+                                     cmocka_unit_test(test_wait_ends),
+                                     cmocka_unit_test(test_conflict_tells),
+                                     cmocka_unit_test(test_values_and_iterators_outlive),
+                                     cmocka_unit_test(test_open_transactions_keep_it_open),
+                                     cmocka_unit_test(test_keyspaces),
+                                     cmocka_unit_test(test_misuse),
+                                     cmocka_unit_test(test_sequence_and_strict),
+                                     cmocka_unit_test(test_memory_is_used_again),
+                                     cmocka_unit_test(test_many_savepoints)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
