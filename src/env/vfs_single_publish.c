@@ -354,10 +354,10 @@ static int load_header(single *s) {
 static int load_create(single *s) {
   uint8_t directory[FILE_KINDS] = {0};
   single_slot slot = single_first_slot();
-  if (s->size > 0) {
-    TRY(vfs_truncate(s->file, 0));
-    TRY(single_sync_below(s)); /* so that it grows from nothing: then nothing but zeros can be seen in it */
-  }
+  if (s->size > 0) TRY(vfs_truncate(s->file, 0));
+  /* So that it grows from nothing, and nothing but zeros can be seen in it. Also when it is empty already: whoever cut
+   * it may have died before that was durable. */
+  TRY(single_sync_below(s));
   TRY(vfs_write_at(s->file, slot.offset, directory, sizeof directory));
   TRY(vfs_write_at(s->file, single_directory_copy(&slot), directory, sizeof directory));
   TRY(publish_slot(s, &slot, 0));

@@ -161,13 +161,16 @@ static void run_find(sim_run *r, const sim_expect *e, bool durable) {
   if (!run_open_spaces(r)) r->over = true;
 }
 
-/* Opens, with patience for the faults that are still armed: three times, then without them. */
-static bool run_open_again(sim_run *r) {
+/* Opens, with patience for the faults that are still armed: three times, then without them. A sync that fails in one of
+ * them may drop what was not on stable storage, and *low with it: the open said so. */
+static bool run_open_again(sim_run *r, uint32_t *low) {
   for (uint32_t tries = 0; tries < 4 && !r->world->failed; tries++) {
     if (tries == 3) sim_disk_disarm(r->disk);
     if (sim_run_open(r)) return true;
     if (r->disk->weak) return false;
     if (!r->disk->sync_failed) continue;
+    *low = MIN(*low, r->history.acked);
+    r->history.returned = MIN(r->history.returned, r->history.acked);
     rng none = {0}; /* what is dirty and what is not cannot be told any more */
     sim_disk *next = sim_disk_crash(r->disk, &none, SIM_KILL);
     sim_disk_destroy(r->disk);
@@ -206,7 +209,7 @@ void sim_run_restart(sim_run *r, int mode, rng *g) {
   e.weak = r->disk->weak;
   if (e.weak) e.low = h->returned = h->acked = 0;
   r->full = false;
-  if (!run_open_again(r)) {
+  if (!run_open_again(r, &e.low)) {
     r->over = true;
     return;
   }
