@@ -13,7 +13,8 @@ typedef struct prefix_probe {
   lsm *lsm;
   slice prefix, upper;
   uint64_t seq, hash;
-  table *t; /* the one that may have it */
+  table *t;    /* the one that may have it */
+  uint32_t at; /* its block that may */
   slice rest;
   bool only;
   cache_block *held;
@@ -31,9 +32,14 @@ static int prefix_probe_meta(prefix_probe *p, table_meta *meta) {
   table *t;
   if (meta->range_tombstones > 0) return VARVE_DONE;
   TRY(table_cache_get(p->lsm, meta, &t));
+  /* The block is on its way to the processor while the filter is asked. */
+  filter_prefetch(t->filter, p->hash);
+  uint32_t at = sst_index_seek(&t->index, p->prefix);
+  if (at < t->index.count) table_prefetch(t, at);
   if (!table_may_contain(t, p->hash)) return VARVE_OK;
   if (p->t != NULL) return VARVE_DONE;
   p->t = t;
+  p->at = at;
   return VARVE_OK;
 }
 
@@ -92,7 +98,7 @@ static int prefix_probe_block(prefix_probe *p, uint32_t i, bool *further) {
 static int prefix_probe_table(prefix_probe *p) {
   bool further = true;
   int rc = VARVE_NOTFOUND;
-  uint32_t i = sst_index_seek(&p->t->index, p->prefix);
+  uint32_t i = p->at;
   for (; further && rc == VARVE_NOTFOUND && i < p->t->index.count; i++) rc = prefix_probe_block(p, i, &further);
   return rc;
 }

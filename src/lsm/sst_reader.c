@@ -226,14 +226,6 @@ out:
 
 /* ---- point lookup ---- */
 
-/* The lines of a mapped block that a search reads, all asked for at once, and the page of its end. */
-static inline void table_prefetch(const table *t, uint32_t i) {
-  if (t->map == NULL) return;
-  const uint8_t *at = t->map + sst_index_offset(&t->index, i);
-  for (size_t line = 0; line < 4; line++) __builtin_prefetch(at + line * 64);
-  __builtin_prefetch(t->map + sst_index_offset(&t->index, i + 1) - 1);
-}
-
 /* The version in block i, where the index puts it, or after it. */
 static inline int table_find(table *t, uint32_t i, slice key, uint64_t seq_max, table_get_result *result) {
   uint64_t trailer = seq_max << 8 | 0xff;

@@ -97,10 +97,22 @@ static int sst_writer_flush(sst_writer *w) {
   return VARVE_OK;
 }
 
+static slice sst_writer_last_key(const sst_writer *w) {
+  if (w->block.count == 0) return buf_slice(&w->last);
+  return slice_make(w->block.keys.data + w->block.last_key, w->block.keys.size - w->block.last_key);
+}
+
+/* Entries of hash indexes stay as they are: their order puts nothing alike side by side, and they are read one at a
+ * time, so inflating a block for each would cost more than the search. */
+static bool sst_writer_compresses(const sst_writer *w) {
+  slice key = sst_writer_last_key(w);
+  return w->options.compress && filter_part(key).size == key.size;
+}
+
 /* Puts the open block's payload behind `pending`, compressed when asked for and worth it. */
 static int sst_writer_put_block(sst_writer *w, uint32_t *codec) {
   *codec = SST_CODEC_RAW;
-  if (!w->options.compress) return block_builder_finish(&w->block, &w->pending);
+  if (!sst_writer_compresses(w)) return block_builder_finish(&w->block, &w->pending);
   buf_clear(&w->raw);
   TRY(block_builder_finish(&w->block, &w->raw));
   size_t room = w->raw.size - w->raw.size / WRITER_SAVED_PART;
@@ -118,11 +130,6 @@ static int sst_writer_put_block(sst_writer *w, uint32_t *codec) {
     }
   }
   return buf_append(&w->pending, w->raw.data, w->raw.size);
-}
-
-static slice sst_writer_last_key(const sst_writer *w) {
-  if (w->block.count == 0) return buf_slice(&w->last);
-  return slice_make(w->block.keys.data + w->block.last_key, w->block.keys.size - w->block.last_key);
 }
 
 /* Ends the open block; `next` is the key that comes after it, empty at the end. */
