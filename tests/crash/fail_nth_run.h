@@ -195,11 +195,11 @@ static void nth_make_golden(nth_run *run) {
   nth_golden_bytes = atomic_load(&nth_disk_memory.used);
 }
 
-/* A run costs ten times as much with the constants of a release, for its logs have 1 MiB: there a quarter is tried. */
+/* A run costs ten times as much with the constants of a release, for its logs have 1 MiB: there a tenth is tried. */
 #ifdef VARVE_TINY
 enum { NTH_PERCENT = 100 };
 #else
-enum { NTH_PERCENT = 25 };
+enum { NTH_PERCENT = 10 };
 #endif
 
 /* How far apart the failures are, and the first: every call is one of them, but when fewer rounds are asked for. */
