@@ -53,6 +53,18 @@
   X(space_came_back, BOTH)                  \
   X(mapped_log, DIR)                        \
   X(mapped_tables, DIR)                     \
+  /* transactions */                        \
+  X(txns_side_by_side, BOTH)                \
+  X(txns_open_at_crash, BOTH)               \
+  X(txn_commits, BOTH)                      \
+  X(txn_commits_of_many, BOTH)              \
+  X(txn_conflicts, BOTH)                    \
+  X(txn_conflicts_of_reads, BOTH)           \
+  X(txn_conflicts_of_ranges, BOTH)          \
+  X(txn_rollbacks, BOTH)                    \
+  X(txn_savepoint_rollbacks, BOTH)          \
+  X(txn_locks, BOTH)                        \
+  X(txn_locks_refused, BOTH)                \
   /* images, and what was done with them */ \
   X(images_none, BOTH)                      \
   X(images_kill, BOTH)                      \

@@ -30,6 +30,7 @@ static void ops_put(sim_run *r, rng *g) {
   if (value.size >= 3000) r->world->counts.reached[SIM_COUNT_big_values]++;
   sim_history_pend(&r->history, 1);
   /* The bytes are needed only until the call's first frame is made; images in between make other values. */
+  sim_touch(r, space, key, key + 1);
   int rc = varve_put(r->session.db, sim_history_key(&r->history, key), value, &o);
   sim_run_committed(r, rc, 1, strict);
 }
@@ -40,11 +41,12 @@ static void ops_delete(sim_run *r, rng *g) {
   varve_write_options o = ops_options(r, g, space, &strict);
   sim_history_begin(&r->history)->value[space][key] = 0;
   sim_history_pend(&r->history, 1);
+  sim_touch(r, space, key, key + 1);
   sim_run_committed(r, varve_delete(r->session.db, sim_history_key(&r->history, key), &o), 1, strict);
 }
 
 /* A range, mostly short; high = SIM_KEYS stands for no end. */
-static void ops_draw_range(rng *g, uint32_t *low, uint32_t *high) {
+void sim_op_draw_range(rng *g, uint32_t *low, uint32_t *high) {
   *low = rng_below(g, SIM_KEYS);
   uint32_t span = 1 + (rng_percent(g, 75) ? rng_below(g, 6) : rng_below(g, SIM_KEYS));
   *high = MIN(*low + span, (uint32_t)SIM_KEYS);
@@ -59,9 +61,10 @@ static void ops_range(sim_run *r, rng *g) {
   bool strict;
   uint32_t space = ops_space(r, g), low, high;
   varve_write_options o = ops_options(r, g, space, &strict);
-  ops_draw_range(g, &low, &high);
+  sim_op_draw_range(g, &low, &high);
   sim_state *next = sim_history_begin(&r->history);
   for (uint32_t i = low; i < high; i++) next->value[space][i] = 0;
+  sim_touch(r, space, low, high);
   sim_history_pend(&r->history, 1);
   r->world->counts.reached[SIM_COUNT_range_deletes]++;
   int rc = varve_delete_range(r->session.db, sim_history_key(&r->history, low), ops_range_end(r, high), &o);
@@ -70,6 +73,7 @@ static void ops_range(sim_run *r, rng *g) {
 
 static int ops_batch_add(sim_run *r, rng *g, varve_batch *b, sim_state *next) {
   uint32_t space = ops_space(r, g), key = rng_below(g, SIM_KEYS), what = rng_below(g, 10);
+  if (what < 9) sim_touch(r, space, key, key + 1);
   if (what < 6) {
     next->value[space][key] = sim_history_new_value(&r->history);
     varve_slice value = sim_history_value(&r->history, next->value[space][key]);
@@ -80,8 +84,9 @@ static int ops_batch_add(sim_run *r, rng *g, varve_batch *b, sim_state *next) {
     return varve_batch_delete(b, r->space[space], sim_history_key(&r->history, key));
   }
   uint32_t low, high;
-  ops_draw_range(g, &low, &high);
+  sim_op_draw_range(g, &low, &high);
   for (uint32_t i = low; i < high; i++) next->value[space][i] = 0;
+  sim_touch(r, space, low, high);
   r->world->counts.reached[SIM_COUNT_range_deletes]++;
   return varve_batch_delete_range(b, r->space[space], sim_history_key(&r->history, low), ops_range_end(r, high));
 }
@@ -118,7 +123,10 @@ static void ops_keyspace(sim_run *r, rng *g) {
                 : varve_keyspace_drop(r->session.db, sim_space_name(space));
   if (rc == VARVE_NOTFOUND) (void)sim_fail(r->world, "catalogue", "a keyspace to be dropped is not there");
   sim_run_committed(r, rc, 2, strict);
-  if (!make && r->history.commit[r->history.issued].after.made[space] == false) r->space[space] = NULL;
+  if (!make && r->history.commit[r->history.issued].after.made[space] == false) {
+    r->space[space] = NULL;
+    sim_txn_space_gone(r, space);
+  }
   if (rc < 0 && make && r->history.commit[r->history.issued].after.made[space]) {
     /* It was made and could not be synced: the handle comes with the next open. */
     int again = varve_keyspace_open(r->session.db, sim_space_name(space), &r->space[space]);
@@ -212,6 +220,16 @@ void sim_op_run(sim_run *r, const sim_op *op, rng *g) {
       r->world->counts.reached[SIM_COUNT_power_cuts]++;
       return sim_run_restart(r, modes[rng_below(g, 4)], g);
     }
+    case SIM_OP_tx_begin:
+      return sim_txn_begin(r, g);
+    case SIM_OP_tx_write:
+      return sim_txn_write_run(r, g);
+    case SIM_OP_tx_read:
+      return sim_txn_read_run(r, g);
+    case SIM_OP_tx_mark:
+      return sim_txn_mark_run(r, g);
+    case SIM_OP_tx_end:
+      return sim_txn_end_run(r, g);
     default:
       break;
   }

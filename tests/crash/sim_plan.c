@@ -5,13 +5,13 @@
 
 const char *const sim_op_names[SIM_OP_KINDS] = {
 #define SIM_OP_NAME(name, weight) #name,
-    SIM_OP_MAP(SIM_OP_NAME)
+    SIM_OP_MAP(SIM_OP_NAME) SIM_OP_TXN_MAP(SIM_OP_NAME)
 #undef SIM_OP_NAME
 };
 
 static const uint32_t sim_op_weights[SIM_OP_KINDS] = {
 #define SIM_OP_WEIGHT(name, weight) weight,
-    SIM_OP_MAP(SIM_OP_WEIGHT)
+    SIM_OP_MAP(SIM_OP_WEIGHT) SIM_OP_TXN_MAP(SIM_OP_WEIGHT)
 #undef SIM_OP_WEIGHT
 };
 
@@ -44,11 +44,13 @@ static void sim_plan_options(sim_plan *p, rng *r) {
   if (rng_percent(r, p->single ? 15 : 40)) p->traits |= VFS_MAP_WRITE; /* of a single file it maps all: dear */
 }
 
-static void sim_plan_weights(rng *r, uint32_t weights[SIM_OP_KINDS]) {
-  memcpy(weights, sim_op_weights, sizeof sim_op_weights);
-  for (uint32_t i = SIM_OP_put + 1; i < SIM_OP_KINDS; i++) {
+/* Of the kinds from `first` on to `end`, the first `always` of which are never left out. */
+static void sim_plan_weights(rng *r, uint32_t weights[SIM_OP_KINDS], uint32_t first, uint32_t always, uint32_t end) {
+  memset(weights, 0, sizeof sim_op_weights);
+  memcpy(&weights[first], &sim_op_weights[first], always * sizeof weights[0]);
+  for (uint32_t i = first + always; i < end; i++) {
     uint32_t luck = rng_below(r, 10);
-    weights[i] = luck < 4 ? 0 : luck == 9 ? 3 * weights[i] : weights[i];
+    weights[i] = luck < 4 ? 0 : luck == 9 ? 3 * sim_op_weights[i] : sim_op_weights[i];
   }
 }
 
@@ -81,20 +83,37 @@ static void sim_plan_faults(sim_plan *p, rng *r) {
   if (lies && lie == SIM_FAULT_misdirect) p->options.no_mmap = true;
 }
 
-void sim_plan_make(sim_plan *p, uint64_t seed, bool single) {
+/* Puts kinds from `first` to `end` into places of others. */
+static void sim_plan_replace(sim_plan *p, rng *r, uint32_t first, uint32_t always, uint32_t end) {
+  uint32_t weights[SIM_OP_KINDS], percent = SIM_ONE_OF(r, 15, 35, 60);
+  sim_plan_weights(r, weights, first, always, end);
+  for (uint32_t i = 0; i < p->count; i++) {
+    if (rng_percent(r, percent)) p->op[i].kind = sim_plan_draw(r, weights);
+  }
+}
+
+static void sim_plan_more(sim_plan *p) {
+  rng r = sim_rng(p->seed, 5, 0);
+  p->txns = !p->plain && rng_percent(&r, 50);
+  if (p->txns) sim_plan_replace(p, &r, SIM_OP_tx_write, 2, SIM_OP_tx_mark + 1);
+}
+
+void sim_plan_make(sim_plan *p, uint64_t seed, bool single, bool plain) {
   rng r = sim_rng(seed, 2, 0);
   uint32_t weights[SIM_OP_KINDS];
   memset(p, 0, sizeof *p);
   p->seed = seed;
   p->single = single;
+  p->plain = plain;
   sim_plan_options(p, &r);
-  sim_plan_weights(&r, weights);
+  sim_plan_weights(&r, weights, SIM_OP_put, 1, SIM_OPS_PLAIN);
   p->count = 20 + rng_below(&r, rng_percent(&r, 30) ? SIM_OPS_MAX - 20 : 60);
   for (uint32_t i = 0; i < p->count; i++) p->op[i].kind = sim_plan_draw(&r, weights);
   sim_plan_faults(p, &r);
   p->image_percent = SIM_ONE_OF(&r, 1, 3, 6);
   p->after_sync_percent = SIM_ONE_OF(&r, 2, 10, 20);
   p->between_percent = SIM_ONE_OF(&r, 2, 10);
+  sim_plan_more(p);
 }
 
 #undef SIM_ONE_OF

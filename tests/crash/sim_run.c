@@ -85,12 +85,14 @@ void sim_run_committed(sim_run *r, int rc, uint32_t operations, bool strict) {
   } else if (rc < 0 && sim_run_may_fail(r, rc, "commit") && seq == before) {
     r->world->counts.reached[failed ? SIM_COUNT_writes_refused_after_failure : SIM_COUNT_commit_failed_unapplied]++;
     sim_history_failed(h);
+    sim_touched_now(r, false);
     return;
   } else if (rc < 0 && !failed) {
     (void)sim_fail(r->world, "failed commit", "operation %u: a commit failed (%s), is visible, and writes go on",
                    (unsigned)r->op, varve_status_name(rc));
   }
   sim_history_applied(h);
+  sim_touched_now(r, true);
   sim_run_observe(r);
   if (rc < 0) r->world->counts.reached[SIM_COUNT_commit_failed_in_doubt]++;
   if (rc < 0) return;
@@ -161,16 +163,13 @@ static void run_find(sim_run *r, const sim_expect *e, bool durable) {
   if (!run_open_spaces(r)) r->over = true;
 }
 
-/* Opens, with patience for the faults that are still armed: three times, then without them. A sync that fails in one of
- * them may drop what was not on stable storage, and *low with it: the open said so. */
-static bool run_open_again(sim_run *r, uint32_t *low) {
+/* Opens, with patience for the faults that are still armed: three times, then without them. */
+static bool run_open_again(sim_run *r) {
   for (uint32_t tries = 0; tries < 4 && !r->world->failed; tries++) {
     if (tries == 3) sim_disk_disarm(r->disk);
     if (sim_run_open(r)) return true;
     if (r->disk->weak) return false;
     if (!r->disk->sync_failed) continue;
-    *low = MIN(*low, r->history.acked);
-    r->history.returned = MIN(r->history.returned, r->history.acked);
     rng none = {0}; /* what is dirty and what is not cannot be told any more */
     sim_disk *next = sim_disk_crash(r->disk, &none, SIM_KILL);
     sim_disk_destroy(r->disk);
@@ -187,6 +186,8 @@ void sim_run_restart(sim_run *r, int mode, rng *g) {
   bool kept = next == NULL || (mode == SIM_KILL && !r->disk->sync_failed);
   sim_expect e = {.low = kept ? h->returned : h->acked, .high = h->issued, .durable = h->acked, .ghosts = true};
   sim_reads_close(r, !was_failed && next == NULL);
+  sim_txn_close_all(r, !was_failed && next == NULL, next != NULL);
+  memset(&r->touched, 0, sizeof r->touched);
   if (next != NULL) r->disk->before = NULL;
   int rc = sim_session_close(&r->session);
   sim_trace(r->world, "closed", (uint64_t)(rc & 0xffff), (uint64_t)mode, 0, NULL, 0);
@@ -209,7 +210,7 @@ void sim_run_restart(sim_run *r, int mode, rng *g) {
   e.weak = r->disk->weak;
   if (e.weak) e.low = h->returned = h->acked = 0;
   r->full = false;
-  if (!run_open_again(r, &e.low)) {
+  if (!run_open_again(r)) {
     r->over = true;
     return;
   }
@@ -275,7 +276,9 @@ static void run_operation(sim_run *r, uint32_t i) {
 
 static void run_end(sim_run *r) {
   if (r->session.db != NULL) {
-    sim_reads_close(r, !r->world->failed && !r->over && !sim_run_may_any_fail(r));
+    bool check = !r->world->failed && !r->over && !sim_run_may_any_fail(r);
+    sim_reads_close(r, check);
+    sim_txn_close_all(r, check, false);
     r->faults_seen = 0;
     int rc = sim_session_close(&r->session);
     if (rc < 0 && rc != VARVE_FAILED && !r->world->failed) (void)sim_run_may_fail(r, rc, "the last close");

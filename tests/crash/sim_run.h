@@ -5,6 +5,7 @@
 #define VARVE_SIM_RUN_H
 
 #include "sim_check.h"
+#include "sim_txn.h"
 
 enum { SIM_SNAPSHOTS = 4, SIM_ITERATORS = 3 };
 
@@ -36,6 +37,8 @@ typedef struct sim_run {
   varve_keyspace *space[SIM_SPACES];
   sim_held_snapshot snapshot[SIM_SNAPSHOTS];
   sim_held_iterator iterator[SIM_ITERATORS];
+  sim_held_txn txn[SIM_TXNS];
+  sim_touched touched;
   bool over;            /* the database is gone for good: nothing is left to do */
   bool full;            /* the disk has no room at present */
   uint64_t faults_seen; /* of the disk, when the operation began */
@@ -63,6 +66,9 @@ void sim_run_plan(sim_run *r, sim_world *w, const sim_plan *plan, uint64_t only_
 
 /* ---- between sim_run.c, sim_ops.c, sim_reads.c and sim_backup.c ---- */
 
+/* A range of keys, mostly short. */
+void sim_op_draw_range(rng *g, uint32_t *low, uint32_t *high);
+
 /* One operation. */
 void sim_op_run(sim_run *r, const sim_op *op, rng *g);
 
@@ -89,6 +95,41 @@ bool sim_run_open(sim_run *r);
 void sim_reads_snapshot(sim_run *r, rng *g);
 void sim_reads_iterator(sim_run *r, rng *g);
 void sim_reads_close(sim_run *r, bool check); /* all of them */
+
+/* sim_txn.c */
+void sim_txn_begin(sim_run *r, rng *g);
+void sim_txn_write_run(sim_run *r, rng *g);
+void sim_txn_read_run(sim_run *r, rng *g);
+void sim_txn_mark_run(sim_run *r, rng *g);
+void sim_txn_end_run(sim_run *r, rng *g);
+void sim_txn_space_gone(sim_run *r, uint32_t space); /* it was dropped */
+/* Rolls back what is open; `check`: after reading everything, `crash`: the power is cut at this moment. */
+void sim_txn_close_all(sim_run *r, bool check, bool crash);
+/* The commit under way changes these keys; then it was applied, or not. */
+void sim_touch(sim_run *r, uint32_t space, uint32_t low, uint32_t high);
+void sim_touched_now(sim_run *r, bool applied);
+
+/* ---- between sim_txn.c and sim_txn_reads.c ---- */
+
+/* One that is open; a new one when there is none. NULL: it could not begin. */
+sim_held_txn *sim_txn_any(sim_run *r, rng *g);
+/* A keyspace that is there; others than the default one more often than elsewhere. */
+uint32_t sim_txn_space(const sim_run *r, rng *g);
+const sim_state *sim_txn_latest(const sim_run *r);
+/* Its own writes over `value`, and what it sees of a keyspace. */
+void sim_txn_apply(const sim_run *r, const sim_held_txn *t, uint32_t space, uint16_t *value);
+void sim_txn_view(const sim_run *r, const sim_held_txn *t, uint32_t space, uint16_t value[SIM_KEYS]);
+/* Reads all of a keyspace, in every way. */
+void sim_txn_look(sim_run *r, sim_held_txn *t, uint32_t space);
+bool sim_txn_changed(const sim_run *r, uint32_t space, uint32_t key, uint64_t since);
+/* Since each was watched, or since the transaction's state. */
+bool sim_txn_watched_changed(const sim_run *r, const sim_held_txn *t, bool since_base);
+void sim_txn_forget(sim_held_txn *t);
+/* A call that failed: right after a fault, and the transaction is given up. */
+void sim_txn_failed(sim_run *r, sim_held_txn *t, int rc, const char *what);
+static inline void sim_txn_mark_keys(bool *marked, uint32_t low, uint32_t high) {
+  for (uint32_t i = low; i < high; i++) marked[i] = true;
+}
 
 /* sim_backup.c */
 void sim_backup_run(sim_run *r, rng *g);

@@ -104,6 +104,7 @@ static void shrink_print_list(const sim_plan *p, shrink_what what, const char *n
 
 void sim_shrink_print(const sim_plan *p, uint64_t only_image) {
   printf("torture --seed 0x%llx --layout %s", (unsigned long long)p->seed, p->single ? "single" : "dir");
+  if (p->plain) printf(" --plain");
   if (only_image != 0) printf(" --image %llu", (unsigned long long)only_image);
   shrink_print_list(p, SHRINK_OPS, "keep");
   shrink_print_list(p, SHRINK_FAULTS, "faults");

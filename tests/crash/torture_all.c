@@ -18,6 +18,8 @@
 #include "sim_run.c"
 #include "sim_ops.c"
 #include "sim_reads.c"
+#include "sim_txn.c"
+#include "sim_txn_reads.c"
 #include "sim_backup.c"
 #include "sim_shrink.c"
 #include "torture_main.c"

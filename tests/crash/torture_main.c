@@ -1,11 +1,13 @@
 /* torture_main.c: runs seeds through the crash simulator.
  *
- *     torture [--seeds N] [--from S] [--minutes M] [--layout dir|single|both] [--quiet] [--json]
+ *     torture [--seeds N] [--from S] [--minutes M] [--layout dir|single|both] [--plain] [--quiet] [--json]
  *     torture --seed S [--layout dir|single] [--image K] [--keep OPS] [--faults OPS] [--images OPS] [--trace]
  *
  * A failure prints what it was and, after the run was made as small as it can be, the one line that shows it again;
  * the exit code is 1 then. Seeds that once failed (tests/crash/seeds.txt, --regressions FILE) come first. After 1,000
  * seeds every counter of sim_counts.h must be above zero, unless --unchecked leaves that to whoever adds up.
+ *
+ * --plain leaves transactions and indexes out of all seeds: what a seed was before there were any.
  *
  * --hashes prints the trace of each seed. It is the same natively and in WebAssembly, but for the moments at which
  * memtables and small block caches are full, which depend on the size of a pointer: --roomy makes them large.
@@ -22,7 +24,7 @@ enum { MAIN_SEEDS_FOR_COUNTERS = 1000, MAIN_PROGRESS_S = 10, MAIN_ROOMY = 16 << 
 typedef struct main_options {
   uint64_t seeds, from, seed, image;
   double minutes;
-  bool one, directory, single, quiet, json, trace, hashes, stop, unchecked, roomy;
+  bool one, directory, single, quiet, json, trace, hashes, stop, unchecked, roomy, plain;
   const char *keep, *faults, *images, *regressions;
 } main_options;
 
@@ -44,7 +46,7 @@ static int main_usage(const char *what) {
   fprintf(stderr,
           "torture: %s\n"
           "torture [--seeds N] [--from S] [--minutes M] [--layout dir|single|both] [--regressions FILE]\n"
-          "        [--quiet] [--json] [--hashes] [--stop] [--unchecked] [--roomy]\n"
+          "        [--plain] [--quiet] [--json] [--hashes] [--stop] [--unchecked] [--roomy]\n"
           "torture --seed S [--layout dir|single] [--image K] [--keep OPS] [--faults OPS] [--images OPS] [--trace]\n",
           what);
   return 2;
@@ -63,10 +65,10 @@ static void main_progress(main_state *m, bool last) {
 
 /* ---- one seed ---- */
 
-static void main_run(main_state *m, uint64_t seed, bool single) {
+static void main_run(main_state *m, uint64_t seed, bool single, bool plain) {
   static sim_plan plan;
   static sim_world world;
-  sim_plan_make(&plan, seed, single);
+  sim_plan_make(&plan, seed, single, plain);
   if (m->o.roomy) plan.options.memtable_bytes = MAIN_ROOMY / 16;
   if (m->o.roomy && plan.options.memory_bytes != 0) plan.options.memory_bytes = MAIN_ROOMY;
   if (m->o.one && !sim_shrink_parse(&plan, m->o.keep, m->o.faults, m->o.images)) {
@@ -90,26 +92,26 @@ static void main_run(main_state *m, uint64_t seed, bool single) {
 }
 
 static void main_layouts(main_state *m, uint64_t seed) {
-  if (m->o.directory) main_run(m, seed, false);
-  if (m->o.single) main_run(m, seed, true);
+  if (m->o.directory) main_run(m, seed, false, m->o.plain);
+  if (m->o.single) main_run(m, seed, true, m->o.plain);
 }
 
 /* ---- many ---- */
 
-/* Lines of "seed layout what it was"; # begins a comment. */
+/* Lines of "seed layout [plain] what it was"; # begins a comment. */
 static bool main_regressions(main_state *m) {
   if (m->o.regressions == NULL) return true;
   FILE *f = fopen(m->o.regressions, "r");
-  char line[256], layout[16];
+  char line[256], layout[16], word[16];
   if (f == NULL) {
     perror(m->o.regressions);
     return false;
   }
   while (fgets(line, sizeof line, f) != NULL) {
     uint64_t seed;
-    if (line[0] == '#' || sscanf(line, "%" SCNi64 " %15s", (int64_t *)(void *)&seed, layout) != 2) continue;
+    if (line[0] == '#' || sscanf(line, "%" SCNi64 " %15s %15s", (int64_t *)(void *)&seed, layout, word) != 3) continue;
     bool single = strcmp(layout, "single") == 0;
-    if (single ? m->o.single : m->o.directory) main_run(m, seed, single);
+    if (single ? m->o.single : m->o.directory) main_run(m, seed, single, strcmp(word, "plain") == 0);
   }
   (void)fclose(f);
   return true;
@@ -129,7 +131,7 @@ static void main_many(main_state *m) {
     main_progress(m, false);
   }
   uint64_t seeds = m->counts.seeds / ((m->o.directory ? 1 : 0) + (m->o.single ? 1u : 0));
-  if (m->failures > 0 || m->o.unchecked || seeds < MAIN_SEEDS_FOR_COUNTERS) return;
+  if (m->failures > 0 || m->o.unchecked || m->o.plain || seeds < MAIN_SEEDS_FOR_COUNTERS) return;
   m->failures += sim_counts_missing(&m->counts, m->o.directory, m->o.single, main_missing, NULL);
 }
 
@@ -149,6 +151,7 @@ static bool main_flag(main_options *o, const char *arg) {
   if (strcmp(arg, "--stop") == 0) return o->stop = true;
   if (strcmp(arg, "--unchecked") == 0) return o->unchecked = true;
   if (strcmp(arg, "--roomy") == 0) return o->roomy = true;
+  if (strcmp(arg, "--plain") == 0) return o->plain = true;
   return false;
 }
 
