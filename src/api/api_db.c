@@ -74,8 +74,8 @@ static lsm_options api_options(const varve_options *o) {
   uint64_t memory_max = sizeof(size_t) == 4 ? UINT64_C(3) << 30 : UINT64_MAX;
   r.sync_interval_ms = o->sync_interval_ms == 0 ? SYNC_INTERVAL_MS_DEFAULT : o->sync_interval_ms;
   r.memory_bytes = api_clamp(o->memory_bytes, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, memory_max);
-  uint64_t memtable = MIN((uint64_t)MEMTABLE_BYTES_DEFAULT, r.memory_bytes / 8);
-  r.memtable_bytes = api_clamp(o->memtable_bytes, memtable, MEMTABLE_BYTES_MIN, r.memory_bytes / 4);
+  uint64_t memtable_bytes = MIN((uint64_t)MEMTABLE_BYTES_DEFAULT, r.memory_bytes / 8);
+  r.memtable_bytes = api_clamp(o->memtable_bytes, memtable_bytes, MEMTABLE_BYTES_MIN, r.memory_bytes / 4);
   r.table_bytes = (uint32_t)api_clamp(o->table_bytes, TABLE_BYTES_DEFAULT, TABLE_BYTES_MIN, TABLE_BYTES_MAX);
   r.block_bytes = (uint32_t)api_clamp(o->block_bytes, BLOCK_BYTES_DEFAULT, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
   r.bloom_bits = (uint32_t)api_clamp(o->bloom_bits, BLOOM_BITS_DEFAULT, 1, BLOOM_BITS_MAX);

@@ -65,8 +65,6 @@ INTERNAL int index_drop_keyspace(index_store *s, uint64_t keyspace, batch *b);
 /* OK, CLOSED (dropped), INVALID (not built yet). */
 INTERNAL int index_check(const varve_index *ix);
 INTERNAL void *index_owner(const varve_index *ix);
-INTERNAL bool index_is_maintained(const varve_index *ix);
-INTERNAL const index_shape *index_shape_of(const varve_index *ix);
 INTERNAL int index_get_info(varve_index *ix, varve_index_info *info);
 INTERNAL int index_verify(varve_index *ix, varve_index_report *report, varve_progress progress, void *context);
 INTERNAL int index_rebuild(varve_index *ix, varve_progress progress, void *context);

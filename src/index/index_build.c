@@ -2,8 +2,8 @@
  *
  * A step is one SERIALIZABLE transaction: it reads the next rows from the position on, adds their postings and writes
  * the new position. If somebody changes one of these rows meanwhile, or adds one between them, the step is done again,
- * with fewer rows; what is written elsewhere is not in its way. Rows that are written during the building are maintained
- * by whoever writes them, before the position and behind it, so a step may find postings that are there already.
+ * with fewer rows; what is written elsewhere is not in its way. Rows that are written during the building are
+ * maintained by whoever writes them, before the position and behind it, so a step may find postings that are there already.
  *
  * Invariant: rows below the position that is in the definition are in the index; it never goes back but for a rebuild.
  */

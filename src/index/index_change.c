@@ -29,14 +29,6 @@ INTERNAL void *index_owner(const varve_index *ix) {
   return ix->store->owner;
 }
 
-INTERNAL bool index_is_maintained(const varve_index *ix) {
-  return ix->maintained;
-}
-
-INTERNAL const index_shape *index_shape_of(const varve_index *ix) {
-  return &ix->shape;
-}
-
 static int index_check_open(const varve_index *ix, const index_options *o) {
   const char *what = NULL;
   if (o->kind != 0 && o->kind != ix->shape.kind) what = ix->shape.kind == VARVE_HASH ? "is HASH" : "is BTREE";

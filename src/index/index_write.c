@@ -4,8 +4,8 @@
  * out before anything is written, so a key that is taken (EXISTS) leaves a transaction as it was.
  *
  * What was read must hold at the commit at every isolation level: a row, or the key of a unique index, that somebody
- * else changes meanwhile would leave postings that belong to no row, or two rows with one key. So rows and keys are read
- * with txn_get_watched.
+ * else changes meanwhile would leave postings that belong to no row, or two rows with one key. So rows and keys are
+ * read with txn_get_watched.
  */
 #include "index/index_int.h"
 
