@@ -49,7 +49,8 @@ add_library(varve::varve_static ALIAS varve_static)
 file(GLOB varve_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*/*.c)
 set(varve_not_native
   src/env/vfs_host.c src/env/env_wasm.c src/env/vfs_wasi.c src/env/env_wasi.c src/env/sync_none.c src/api/api_wasm.c
-  src/api/api_wasm_rows.c src/api/api_wasm_value.c src/api/api_wasm_txn.c)
+  src/api/api_wasm_rows.c src/api/api_wasm_value.c src/api/api_wasm_txn.c
+  src/api/api_wasm_index.c)
 list(TRANSFORM varve_not_native PREPEND ${PROJECT_SOURCE_DIR}/)
 list(REMOVE_ITEM varve_sources ${varve_not_native})
 add_library(varve_objects OBJECT EXCLUDE_FROM_ALL ${varve_sources})

@@ -142,4 +142,5 @@
 #include "api/api_wasm_rows.c"
 #include "api/api_wasm_value.c"
 #include "api/api_wasm_txn.c"
+#include "api/api_wasm_index.c"
 #endif

@@ -30,7 +30,7 @@
 #include "base/coding.h"
 #include "base/limits.h"
 
-#define ABI_VERSION        5
+#define ABI_VERSION        6
 #define ABI_OP_PUT         0
 #define ABI_OP_DEL         1
 #define ABI_OP_CLEAR       2
@@ -89,6 +89,13 @@ typedef struct wasm_change {
 } wasm_change;
 /* The next change of a stage that ends at `end`. INVALID. */
 INTERNAL int wasm_change_read(reader *r, uint32_t end, wasm_change *c);
+
+/* of api_wasm_rows.c: a visitor of names, `context` an int for its failure; "name":number into the page; the progress of
+ * a long call; an iterator for JavaScript, which is closed when that fails. */
+INTERNAL int wasm_name_visit(void *context, varve_slice name);
+INTERNAL int wasm_text(const char *name, uint64_t value, char before);
+INTERNAL int wasm_progress(void *context, uint64_t done, uint64_t total);
+INTERNAL int wasm_iter_give(varve_iter *iter, bool reverse);
 
 /* The bytes as a C string: a zero is written behind them. */
 INTERNAL const char *wasm_path(uint8_t *data, uint32_t size);

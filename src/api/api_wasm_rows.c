@@ -32,23 +32,28 @@ static varve_iter_options wasm_range(varve_keyspace *keyspace, varve_snapshot *s
   return o;
 }
 
+INTERNAL int wasm_iter_give(varve_iter *iter, bool reverse) {
+  wasm_iter *it = MEM_NEW(&wasm_state()->alloc, wasm_iter);
+  if (it == NULL) {
+    varve_iter_close(iter);
+    return mem_fail(sizeof *it, "an iterator");
+  }
+  it->iter = iter;
+  it->reverse = reverse;
+  it->at = WASM_AT_START;
+  buf_init(&it->page, &wasm_state()->alloc);
+  wasm_state()->io.out[0] = (uint32_t)(uintptr_t)it;
+  return VARVE_OK;
+}
+
 /* out[0] = the iterator. */
 WASM_EXPORT("iter_open")
 int wasm_iter_open(varve_db *db, varve_txn *txn, varve_keyspace *keyspace, varve_snapshot *snapshot,
                    uint32_t lower_size, uint32_t upper_size, uint32_t prefix_size, int reverse) {
   varve_iter_options o = wasm_range(keyspace, snapshot, lower_size, upper_size, prefix_size);
-  wasm_iter *it = MEM_NEW(&wasm_state()->alloc, wasm_iter);
-  if (it == NULL) return mem_fail(sizeof *it, "an iterator");
-  int rc = txn == NULL ? varve_iter_open(db, &o, &it->iter) : varve_txn_iter_open(txn, &o, &it->iter);
-  if (rc < 0) {
-    MEM_DELETE(&wasm_state()->alloc, it);
-    return rc;
-  }
-  it->reverse = reverse != 0;
-  it->at = WASM_AT_START;
-  buf_init(&it->page, &wasm_state()->alloc);
-  wasm_state()->io.out[0] = (uint32_t)(uintptr_t)it;
-  return VARVE_OK;
+  varve_iter *iter = NULL;
+  TRY(txn == NULL ? varve_iter_open(db, &o, &iter) : varve_txn_iter_open(txn, &o, &iter));
+  return wasm_iter_give(iter, reverse != 0);
 }
 
 WASM_EXPORT("iter_close") void wasm_iter_close(wasm_iter *it) {
@@ -164,7 +169,7 @@ WASM_EXPORT("keyspace_drop") int wasm_keyspace_drop(varve_db *db, uint32_t name_
   return rc < 0 ? rc : rc == VARVE_OK;
 }
 
-static int wasm_keyspace_visit(void *context, varve_slice name) {
+INTERNAL int wasm_name_visit(void *context, varve_slice name) {
   int *rc = context;
   *rc = buf_append_u32(&wasm_state()->page, wasm_size_word(name.data, name.size));
   if (*rc >= 0) *rc = wasm_page_put(name.data, name.size);
@@ -175,7 +180,7 @@ static int wasm_keyspace_visit(void *context, varve_slice name) {
 WASM_EXPORT("keyspace_list") int wasm_keyspace_list(varve_db *db) {
   int kept = VARVE_OK;
   buf_clear(&wasm_state()->page);
-  int rc = varve_keyspace_list(db, wasm_keyspace_visit, &kept);
+  int rc = varve_keyspace_list(db, wasm_name_visit, &kept);
   if (kept < 0) return kept;
   if (rc < 0) return rc;
   return wasm_page_result(&wasm_state()->page);
@@ -192,14 +197,14 @@ WASM_EXPORT("keyspace_clients") int wasm_keyspace_clients(varve_db *db) {
   return VARVE_OK;
 }
 
-static int wasm_progress(void *context, uint64_t done, uint64_t total) {
+INTERNAL int wasm_progress(void *context, uint64_t done, uint64_t total) {
   (void)context;
   return host_progress((double)done, (double)total);
 }
 
 /* ---- Care: their results are JSON texts in the page ---- */
 
-static int wasm_text(const char *name, uint64_t value, char before) {
+INTERNAL int wasm_text(const char *name, uint64_t value, char before) {
   char text[64];
   int size = snprintf(text, sizeof text, "%c\"%s\":%llu", before, name, (unsigned long long)value);
   ASSERT(size > 0 && (size_t)size < sizeof text);

@@ -65,7 +65,7 @@ export const STATUS_BY_NUMBER = Object.freeze({
   '-22': { name: 'LEADER_LOST', text: 'the tab that had the database open is gone; open it again, or try again' },
 })
 
-export const ABI_VERSION = 5
+export const ABI_VERSION = 6
 export const ABI_OP_PUT = 0
 export const ABI_OP_DEL = 1
 export const ABI_OP_CLEAR = 2

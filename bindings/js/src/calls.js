@@ -52,5 +52,7 @@ const NAMES = [
   ...['keyspace_open', 'keyspace_clients', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
   ...['txn_begin', 'txn_get_for_update', 'txn_write', 'txn_savepoint', 'txn_rollback_to', 'txn_release'],
   ...['txn_commit', 'txn_close', 'txn_conflict', 'txn_changes'],
+  ...['index_open', 'index_drop', 'index_list', 'index_info', 'index_insert', 'index_remove', 'index_get'],
+  ...['index_iter_open', 'index_rebuild', 'index_verify'],
   ...['put_open', 'put_add', 'put_commit', 'put_close', 'value_open', 'value_close'],
 ]

@@ -9,6 +9,8 @@ import { Events } from './events.js'
 import { Handles } from './handles.js'
 import { NESTED, openKeyspace } from './keyspace.js'
 import { Engine } from './engine.js'
+import { dropIndex, listIndexes } from './engine_index.js'
+import { openManual } from './indexes.js'
 import { platform } from './platform.js'
 import { LOCK_WAIT, camelCase, pathOf, planOf, progressOf, temporaryOf } from './options.js'
 import { CommitQueue } from './queue.js'
@@ -155,6 +157,23 @@ export class Database extends Store {
       if (nested.startsWith(name + NESTED)) this.#engine.dropKeyspace(nested)
     }
     return this.#engine.dropKeyspace(name)
+  }
+
+  /** An index whose postings the program keeps. @param {any} name @param {any} [options] */
+  index(name, options) {
+    return openManual(this.#context, name, options)
+  }
+
+  /** The names of the indexes, in order. */
+  indexes() {
+    return listIndexes(this.#engine)
+  }
+
+  /** Removes an index by its name; false when there is none. @param {any} name */
+  async dropIndex(name) {
+    if (typeof name !== 'string') throw new TypeError(`dropIndex() takes a name; got ${describe(name)}`)
+    this.#queue.flush()
+    return dropIndex(this.#engine, name)
   }
 
   /** The state of the database now. Close it, or let `using` do it. */

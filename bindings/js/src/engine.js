@@ -23,6 +23,8 @@ export class Engine {
   #txn = 0
   /** @type {Map<number, string>} */
   #names = new Map([[0, '']])
+  /** Of functions that tell index keys, by the names of the indexes. @type {Map<string, number>} */
+  extractors = new Map()
   /** The engine of the database, of which this one may be a view. @type {Engine} */
   base = this
   /** A transaction met a conflict; the last one is that another transaction has a lock. */
@@ -76,7 +78,7 @@ export class Engine {
 
   /** Runs a long call. Meanwhile the engine is in the middle of something: other calls are refused.
    * @param {Progress | undefined} progress @param {(call: any, on: number) => number} run */
-  #long(progress, run) {
+  long(progress, run) {
     const call = this.#module.call
     const busy = statusError(
       STATUS.BUSY,
@@ -103,7 +105,7 @@ export class Engine {
 
   /** @param {Progress} [progress] */
   compact(progress) {
-    this.#module.check(this.#long(progress, (call, on) => call.db_compact(this.#db, on)))
+    this.#module.check(this.long(progress, (call, on) => call.db_compact(this.#db, on)))
   }
 
   flush() {
@@ -112,10 +114,7 @@ export class Engine {
 
   /** What was read and found right; `error` when something was not. @param {Progress} [progress] */
   verify(progress) {
-    const status = this.#long(progress, (call, on) => call.db_verify(this.#db, on))
-    if (status < 0 && status !== STATUS.CORRUPT) throw this.#module.failure(status)
-    const error = status < 0 ? /** @type {Error} */ (this.#module.failure(status)) : null
-    return { report: this.#module.takeJson(), error }
+    return this.reported(this.long(progress, (call, on) => call.db_verify(this.#db, on)))
   }
 
   /** @param {string} path @param {string} target @param {string} message */
@@ -127,7 +126,7 @@ export class Engine {
   backup(target, progress) {
     this.#refuseSame(this.#path, target, 'the target of the backup is the database itself: give another directory')
     const size = this.#module.putKey(target)
-    this.#module.check(this.#long(progress, (call, on) => call.db_backup(this.#db, size, on)))
+    this.#module.check(this.long(progress, (call, on) => call.db_backup(this.#db, size, on)))
     return this.#module.takeJson()
   }
 
@@ -138,7 +137,7 @@ export class Engine {
     this.#refuseSame(from, to, same)
     const both = this.#module.putKey(`${from}\0${to}`)
     const first = encoder.encode(from).length
-    this.#module.check(this.#long(progress, (call, on) => run(call, first, both - first - 1, on)))
+    this.#module.check(this.long(progress, (call, on) => run(call, first, both - first - 1, on)))
   }
 
   /** @param {string} backup @param {string} target @param {Progress} [progress] */
@@ -333,6 +332,37 @@ export class Engine {
     this.#checkInside(this.#module.call.txn_commit(this.#txn))
   }
 
+  // ---- For the calls of indexes, in engine_index.js
+
+  get module() {
+    return this.#module
+  }
+
+  get db() {
+    return this.#db
+  }
+
+  get txn() {
+    return this.#txn
+  }
+
+  /** Stages keys one behind the other; their sizes. @param {Bytes[]} all */
+  stageAll(...all) {
+    this.#borrowStage()
+    try {
+      return all.map((bytes) => this.#module.stageBound(bytes))
+    } finally {
+      this.#module.used = 0
+    }
+  }
+
+  /** A report, and what was wrong, if anything. @param {number} status */
+  reported(status) {
+    if (status < 0 && status !== STATUS.CORRUPT) throw this.#module.failure(status)
+    const error = status < 0 ? /** @type {Error} */ (this.#module.failure(status)) : null
+    return { report: this.#module.takeJson(), error }
+  }
+
   // ---- Large values, in pieces
 
   /** A value in the making. @param {number} keyspace @param {Bytes} key @param {number} size < 0 = not known yet */
@@ -379,20 +409,9 @@ export class Engine {
 
   // ---- Iterators
 
-  /** @param {import('./range.js').Span} span */
-  #stageSpan(span) {
-    const module = this.#module
-    this.#borrowStage()
-    try {
-      return [module.stageBound(span.lower), module.stageBound(span.upper), module.stageBound(span.prefix)]
-    } finally {
-      module.used = 0
-    }
-  }
-
   /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */
   openIterator(keyspace, snapshot, span) {
-    const [lower, upper, prefix] = this.#stageSpan(span)
+    const [lower, upper, prefix] = this.stageAll(span.lower, span.upper, span.prefix)
     const reverse = span.reverse ? 1 : 0
     const { call } = this.#module
     this.#module.check(call.iter_open(this.#db, this.#txn, keyspace, snapshot, lower, upper, prefix, reverse))
@@ -422,7 +441,7 @@ export class Engine {
 
   /** @param {number} keyspace @param {number} snapshot @param {import('./range.js').Span} span */
   count(keyspace, snapshot, span) {
-    const [lower, upper, prefix] = this.#stageSpan(span)
+    const [lower, upper, prefix] = this.stageAll(span.lower, span.upper, span.prefix)
     const { call } = this.#module
     this.#module.check(call.db_count(this.#db, this.#txn, keyspace, snapshot, lower, upper, prefix))
     return this.#module.result(1) * 2 ** 32 + this.#module.result(0)

@@ -2,11 +2,12 @@
 // the keyspace 'sessions' of 'users', whichever way it is opened.
 
 import { checkOptions, describe } from './errors.js'
+import { KeyspaceIndex, openIndexes } from './indexes.js'
 import { Store, contextOf, withEncodings } from './store.js'
 
 /** @import { Context } from './store.js' */
 
-const KEYSPACE_OPTIONS = ['keyEncoding', 'valueEncoding']
+const KEYSPACE_OPTIONS = ['keyEncoding', 'valueEncoding', 'indexes']
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 
 /** Between the names of a keyspace and of one inside it. */
@@ -14,6 +15,8 @@ export const NESTED = '/'
 
 export class Keyspace extends Store {
   #name
+  /** @type {Record<string, KeyspaceIndex> | undefined} */
+  #by
 
   /** @param {string} name @param {Context} context */
   constructor(name, context) {
@@ -23,6 +26,14 @@ export class Keyspace extends Store {
 
   get name() {
     return this.#name
+  }
+
+  /** Its indexes by their names. */
+  get by() {
+    this.#by ??= Object.fromEntries(
+      Array.from(contextOf(this).indexes ?? [], ([name, opened]) => [name, new KeyspaceIndex(contextOf(this), opened)]),
+    )
+    return this.#by
   }
 
   /** A keyspace inside this one. Encodings left out are this one's. @param {any} name @param {any} [options] */
@@ -46,6 +57,7 @@ export function openKeyspace(context, name, options, Kind = Keyspace, around = '
   checkOptions(options, KEYSPACE_OPTIONS, 'keyspace()')
   const inside = withEncodings(context, options)
   context.queue.flush()
-  const keyspace = context.engine.openKeyspace(around + name)
-  return new Kind(around + name, { ...inside, keyspace })
+  const own = { ...inside, keyspace: context.engine.openKeyspace(around + name), indexes: undefined }
+  const indexes = options?.indexes === undefined ? undefined : openIndexes(options.indexes, around + name, own)
+  return new Kind(around + name, { ...own, indexes })
 }

@@ -18,7 +18,13 @@ import { wasiImports } from './wasi_imports.js'
 /** @typedef {string | Uint8Array} Bytes */
 /** @typedef {(done: number, total: number) => unknown} Progress */
 
+/** The index keys of a row, whose key and value are read in the form that is asked for.
+ * @typedef {(key: (form: number) => any, value: (form: number) => any) => Uint8Array[]} Extract */
+
 const NodeBuffer = globalThis.Buffer
+const EXTRACTING = deadTable(
+  statusError(STATUS.BUSY, 'the database cannot be used by a function that tells index keys: it is given all it needs'),
+)
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const SHORT = 24 // strings up to this many characters are written faster by hand
@@ -35,6 +41,7 @@ export class Module {
   #out = 0 // index into #u32
   #number = 0
   #stage = 0
+  #indexRoom
   #capacity = 0
   /** @type {any} the exports; see calls.js */
   call
@@ -43,8 +50,10 @@ export class Module {
   used = 0
   /** @type {Progress | null} */
   progress = null
-  /** @type {unknown} thrown by a progress callback */
+  /** @type {unknown} thrown by a progress callback, or by an extractor */
   thrown = null
+  /** What tells the index keys of rows. @type {Map<number, Extract>} */
+  extractors = new Map()
 
   /**
    * @param {WebAssembly.Module} compiled
@@ -64,6 +73,7 @@ export class Module {
       )
     }
     this.call = callTable(exports, (error) => this.stop(error))
+    this.#indexRoom = exports.index_room
     this.#renew()
     const io = exports.io() >>> 2
     this.#key = this.#u32[io]
@@ -181,6 +191,8 @@ export class Module {
       /** @param {number} data @param {number} size */
       random: (data, size) => b.host.random(this.#bytes().subarray(data >>> 0, (data >>> 0) + size)),
       memory: () => b.host.memory(),
+      /** @param {number} id @param {number} key @param {number} keySize @param {number} value @param {number} size */
+      index_extract: (id, key, keySize, value, size) => this.#onExtract(id, key >>> 0, keySize, value >>> 0, size),
       /** @param {number} done @param {number} total */
       progress: (done, total) => this.#onProgress(done, total),
     }
@@ -204,6 +216,36 @@ export class Module {
     } catch (error) {
       this.thrown = error
       return 1
+    }
+  }
+
+  /** Asks an application for the index keys of a row, and writes them to where the engine looks for them. Meanwhile the
+   * engine is in the middle of a change: calls are refused.
+   * @param {number} id @param {number} key @param {number} keySize @param {number} value @param {number} size */
+  #onExtract(id, key, keySize, value, size) {
+    const call = this.call
+    this.call = EXTRACTING
+    try {
+      const extract = /** @type {Extract} */ (this.extractors.get(id))
+      const found = extract(
+        (form) => this.take(key, keySize, false, form),
+        (form) => this.take(value, size, false, form),
+      )
+      const total = found.reduce((sum, bytes) => sum + 4 + ((bytes.length + 3) & ~3), 0)
+      let at = this.#indexRoom(total) >>> 0
+      if (total > 0 && at === 0) return -1
+      const u8 = this.#bytes()
+      for (const bytes of found) {
+        this.#u32[at >>> 2] = bytes.length
+        u8.set(bytes, at + 4)
+        at += 4 + ((bytes.length + 3) & ~3)
+      }
+      return found.length
+    } catch (error) {
+      this.thrown = error
+      return -1
+    } finally {
+      this.call = call
     }
   }
 
@@ -297,6 +339,7 @@ export class Module {
 
   /** The address of `size` more bytes of the stage. @param {number} size */
   #reserve(size) {
+    if (this.call === EXTRACTING) this.call.stage()
     const end = this.used + size
     if (end > this.#capacity) {
       if (end > 0x7fffffff) throw statusError(STATUS.LIMIT, 'one batch may hold at most 2,147,483,647 bytes')

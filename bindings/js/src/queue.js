@@ -12,14 +12,18 @@
 // would pass GROUP_BYTES is committed at once, which bounds memory.
 //
 // Outcome: a commit is all or nothing, so when it fails every promise of the group is rejected; only for a reason
-// that may lie with one caller's changes alone (a dropped keyspace, one batch too large) each caller's changes are
+// that may lie with one caller's changes alone (a dropped keyspace, one batch too large, a unique index) each caller's changes are
 // then committed on their own, and each promise gets its own outcome.
 
 import { DatabaseError } from './errors.js'
 import { platform } from './platform.js'
 
 const GROUP_BYTES = 4 << 20
-const ONE_CALLERS_FAULT = new Set(['ERR_DB_CLOSED', 'ERR_DB_INVALID', 'ERR_DB_LIMIT', 'ERR_DB_NOMEM'])
+const ONE_CALLERS_FAULT = new Set(['ERR_DB_CLOSED', 'ERR_DB_EXISTS', 'ERR_DB_INVALID', 'ERR_DB_LIMIT', 'ERR_DB_NOMEM'])
+
+/** Whether a commit may have failed for the changes of one caller alone. What is no failure of the database was thrown
+ * by the application, in a function that tells index keys. @param {unknown} error */
+const isOneCallers = (error) => !(error instanceof DatabaseError) || ONE_CALLERS_FAULT.has(error.code)
 
 /** @typedef {import('./changes.js').Change} Change */
 /** @typedef {(error: unknown, index: number) => unknown} NameChange */
@@ -114,7 +118,7 @@ export class CommitQueue {
       if (bytes > 0) engine.commit(durability, 0, bytes)
       for (const one of group) this.#done(one)
     } catch (error) {
-      if (group.length > 1 && error instanceof DatabaseError && ONE_CALLERS_FAULT.has(error.code)) {
+      if (group.length > 1 && isOneCallers(error)) {
         this.#commitOneByOne(group, durability)
       } else for (const one of group) one.reject(error)
     }

@@ -19,6 +19,7 @@ import { Watcher } from './watch.js'
  * @property {number} keyspace
  * @property {import('./encodings.js').Encoding} keyEncoding
  * @property {import('./encodings.js').Encoding} valueEncoding
+ * @property {Map<string, import('./indexes.js').Opened>} [indexes] of the keyspace
  */
 
 const READ_OPTIONS = ['snapshot', 'keyEncoding', 'valueEncoding']

@@ -1,0 +1,462 @@
+// indexes.js: finding rows by something else than their key. The engine keeps the postings (index key, primary key) in
+// the commits of the rows; here is what tells it the index keys of a row, and what looks them up.
+//
+// Index keys are tuples: a value that is no array is a tuple of one.
+
+import { FORM_VIEW, encodingOf } from './encodings.js'
+import {
+  dropIndex,
+  getPrimary,
+  indexInfo,
+  insertPosting,
+  openIndex,
+  openPostings,
+  rebuildIndex,
+  removePosting,
+  verifyIndex,
+} from './engine_index.js'
+import { checkOptions, describe } from './errors.js'
+import { AsyncRows, SyncRows } from './iterator.js'
+import { camelCase, progressOf } from './options.js'
+import { rangeOf, signalOf } from './range.js'
+import { Running } from './running.js'
+import { decodeTuple, encodeTuple } from './tuple.js'
+import { decoded } from './watch.js'
+
+/** @import { Context } from './store.js' */
+/** @import { Encoding } from './encodings.js' */
+/** @import { Extract } from './module.js' */
+/** @import { RowKind } from './iterator.js' */
+
+/** What is known of an index that was opened.
+ * @typedef {object} Opened
+ * @property {string} name
+ * @property {number} handle
+ * @property {Encoding} keys of index keys
+ * @property {boolean} tuples they are tuples
+ */
+
+/** @typedef {new (context: Context, span: import('./range.js').Span, kind: RowKind) => any} Rows */
+
+const INDEX_OPTIONS = ['kind', 'unique', 'key', 'multi']
+const MANUAL_OPTIONS = ['kind', 'unique', 'keyEncoding', 'valueEncoding']
+const BOUNDS = ['eq', 'prefix', 'gt', 'gte', 'lt', 'lte']
+const RANGE_OPTIONS = [...BOUNDS, 'reverse', 'limit', 'signal']
+const KINDS = ['btree', 'hash'] // the engine counts from 1
+const PAGE_ROWS = 1000
+const PAGE_BYTES = 1 << 20
+
+/** @type {Encoding} */
+const INDEX_KEY = {
+  name: 'index key',
+  form: FORM_VIEW,
+  encode: (key) => encodeTuple(Array.isArray(key) ? key : [key]),
+  decode: (raw) => {
+    const tuple = decodeTuple(raw)
+    return tuple.length === 1 ? tuple[0] : tuple
+  },
+}
+
+/** @param {any} options @param {readonly string[]} known @param {string} where */
+function shapeOf(options, known, where) {
+  checkOptions(options, known, where)
+  const { kind = 'btree', unique = false } = options
+  if (!KINDS.includes(kind)) throw new TypeError(`kind must be 'btree' or 'hash'; got ${describe(kind)}`)
+  if (typeof unique !== 'boolean') throw new TypeError(`unique must be true or false; got ${describe(unique)}`)
+  return { kind: KINDS.indexOf(kind) + 1, unique }
+}
+
+/** @param {import('./engine.js').Engine} engine @param {string} name
+ * @param {{ kind: number, unique: boolean, keyspace: number, extract: Extract | null }} how */
+function openOrCreate(engine, name, how) {
+  return /** @type {number} */ (openIndex(engine, name, how, false) ?? openIndex(engine, name, how, true))
+}
+
+/** The fields that a name stands for: 'age,address.city'. @param {string} name
+ * @returns {(row: any) => any} */
+function fieldsOf(name) {
+  const paths = name.split(',').map((path) => path.trim().split('.'))
+  const values = (/** @type {any} */ row) => paths.map((path) => path.reduce((at, field) => at?.[field], row))
+  return paths.length === 1 ? (row) => values(row)[0] : values
+}
+
+/** @param {any} part */
+const isNothing = (part) => part === undefined || part === null
+
+/** What tells the engine the index keys of a row. @param {string} name @param {any} definition @param {Context} context
+ * @returns {Extract} */
+function extractOf(name, { key: keyOf, multi = false }, { keyEncoding, valueEncoding }) {
+  const what = `the index '${name}'`
+  if (keyOf !== undefined && typeof keyOf !== 'function') {
+    throw new TypeError(`key of ${what} must be a function of (value, key); got ${describe(keyOf)}`)
+  }
+  if (typeof multi !== 'boolean') throw new TypeError(`multi of ${what} must be true or false; got ${describe(multi)}`)
+  const fields = keyOf === undefined ? fieldsOf(name) : undefined
+  const read = (
+    /** @type {Encoding} */ { form, decode },
+    /** @type {(form: number) => any} */ take,
+    /** @type {string} */ of,
+  ) => (decode === null ? take(form) : decode(take(form), of))
+  return (key, value) => {
+    try {
+      const row = read(valueEncoding, value, 'value')
+      const found = fields === undefined ? keyOf(row, read(keyEncoding, key, 'key')) : fields(row)
+      const all = !multi ? [found] : isNothing(found) ? [] : [...found]
+      return all
+        .filter((one) => !(Array.isArray(one) ? one.some(isNothing) : isNothing(one)))
+        .map((one) => /** @type {Uint8Array} */ (INDEX_KEY.encode(one, 'key')))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new TypeError(`The keys of a row for ${what} could not be made: ${reason}`, { cause: error })
+    }
+  }
+}
+
+/** Opens the indexes of a keyspace, and makes those that are not there. @param {any} indexes @param {string} keyspace
+ * its name @param {Context} context @returns {Map<string, Opened>} */
+export function openIndexes(indexes, keyspace, context) {
+  if (indexes === null || typeof indexes !== 'object') {
+    throw new TypeError(`indexes must be an object like { email: { unique: true } }; got ${describe(indexes)}`)
+  }
+  if (context.engine.isInside) throw new TypeError('Indexes are opened with db.keyspace(), not in a transaction')
+  const opened = new Map()
+  for (const [field, definition] of Object.entries(indexes)) {
+    const shape = shapeOf(definition ?? {}, INDEX_OPTIONS, `the index '${field}'`)
+    const name = `${keyspace}.by.${field}`
+    const how = { ...shape, keyspace: context.keyspace, extract: extractOf(field, definition ?? {}, context) }
+    const handle = openOrCreate(context.engine, name, how)
+    opened.set(field, { name, handle, keys: INDEX_KEY, tuples: true })
+  }
+  return opened
+}
+
+/** A key behind this one, and all that begin with it when they are tuples. @param {string | Uint8Array} bytes
+ * @param {boolean} tuples */
+function behind(bytes, tuples) {
+  if (typeof bytes === 'string') return bytes + '\0'
+  const next = new Uint8Array(bytes.length + 1)
+  next.set(bytes)
+  if (tuples) next[bytes.length] = 0xff
+  return next
+}
+
+/** @param {any} range @param {Opened} index @param {string} where */
+function postingsOf(range, { keys, tuples }, where) {
+  checkOptions(rangeOf(range, where), RANGE_OPTIONS, where)
+  const given = BOUNDS.filter((bound) => range !== undefined && bound in range)
+  const encoded = Object.fromEntries(given.map((bound) => [bound, keys.encode(range[bound], 'key')]))
+  const { eq, prefix, gt, gte, lt, lte } = encoded
+  const alone = given.length === 1
+  const clash =
+    (eq !== undefined || prefix !== undefined) && !alone ? [eq === undefined ? 'prefix' : 'eq', 'another bound'] : null
+  const pair = clash ?? (gt !== undefined && gte !== undefined ? ['gt', 'gte'] : null)
+  const both = pair ?? (lt !== undefined && lte !== undefined ? ['lt', 'lte'] : null)
+  if (both !== null) throw new TypeError(`${where} got both ${both[0]} and ${both[1]}: pass one of them`)
+  const { reverse = false, limit = Infinity } = range ?? {}
+  if (typeof reverse !== 'boolean') throw new TypeError(`reverse must be true or false; got ${describe(reverse)}`)
+  if (limit !== Infinity && !(Number.isInteger(limit) && limit >= 0)) {
+    throw new TypeError(`limit must be a whole number from 0, or Infinity; got ${describe(limit)}`)
+  }
+  const first = eq ?? prefix ?? gte ?? (gt === undefined ? '' : behind(gt, tuples))
+  const second = lt ?? (lte === undefined ? '' : behind(lte, tuples))
+  const mode = eq !== undefined ? 0 : prefix !== undefined ? 2 : 1
+  const nothing = lt !== undefined && lt.length === 0
+  return { mode, first, second, reverse, limit, empty: limit === 0 || nothing, signal: signalOf(range?.signal) }
+}
+
+/** What indexes have in common. */
+class Index {
+  context
+  opened
+
+  /** @param {Context} context @param {Opened} opened */
+  constructor(context, opened) {
+    this.context = context
+    this.opened = opened
+  }
+
+  get name() {
+    return this.opened.name
+  }
+
+  /** @param {any} key */
+  #primaryOf(key) {
+    const { engine, queue } = this.context
+    const bytes = this.opened.keys.encode(key, 'key')
+    queue.flush()
+    return getPrimary(engine, this.opened.handle, bytes, FORM_VIEW)
+  }
+
+  /** The primary key, as bytes. @protected @param {any} key */
+  primaryOf(key) {
+    return this.#primaryOf(key)
+  }
+
+  /** The primary key of an index key; the first one of several. @param {any} key */
+  getKeySync(key) {
+    const primary = this.#primaryOf(key)
+    return primary === undefined ? undefined : decoded(this.context.keyEncoding, primary, 'key')
+  }
+
+  /** @param {any} key */
+  async getKey(key) {
+    return this.getKeySync(key)
+  }
+
+  /** @param {any} key */
+  hasSync(key) {
+    return this.#primaryOf(key) !== undefined
+  }
+
+  /** @param {any} key */
+  async has(key) {
+    return this.hasSync(key)
+  }
+
+  /** @param {any} [range] */
+  countSync(range) {
+    const { engine, queue } = this.context
+    const { handle } = this.opened
+    const { mode, first, second, reverse, limit, empty } = postingsOf(range, this.opened, 'count()')
+    queue.flush()
+    if (empty) return 0
+    const postings = openPostings(engine, handle, mode, first, second, reverse)
+    let count = 0
+    try {
+      for (let done = false; !done && count < limit;) {
+        /** @type {any[]} */
+        const keys = []
+        done = engine.readPage(
+          postings,
+          keys,
+          null,
+          Math.min(PAGE_ROWS, limit - count),
+          PAGE_BYTES,
+          FORM_VIEW,
+          FORM_VIEW,
+        )
+        count += keys.length
+      }
+    } finally {
+      engine.base.closeIterator(postings)
+    }
+    return count
+  }
+
+  /** @param {any} [range] */
+  async count(range) {
+    return this.countSync(range)
+  }
+
+  /** @protected @param {any} range @param {string} where @param {RowKind} kind @param {Rows} Rows
+   * @param {Partial<Context>} encodings */
+  postingRows(range, where, kind, Rows, encodings) {
+    const { context, opened } = this
+    const { mode, first, second, ...span } = postingsOf(range, opened, where)
+    context.queue.flush()
+    const engine = {
+      openIterator: () => openPostings(context.engine, opened.handle, mode, first, second, span.reverse),
+      readPage: (/** @type {[any, any, any, any, any, any, any]} */ ...page) => context.engine.readPage(...page),
+    }
+    const own = /** @type {any} */ ({ ...context, ...encodings, engine })
+    return new Rows(own, { ...span, lower: '', upper: '', prefix: '', snapshot: undefined }, kind)
+  }
+
+  get #pairs() {
+    return { keyEncoding: this.opened.keys, valueEncoding: this.context.keyEncoding }
+  }
+
+  /** Index keys and primary keys. @param {any} [range] */
+  postings(range) {
+    return this.postingRows(range, 'postings()', 'entries', AsyncRows, this.#pairs)
+  }
+
+  /** @param {any} [range] */
+  postingsSync(range) {
+    return this.postingRows(range, 'postings()', 'entries', SyncRows, this.#pairs)
+  }
+
+  /** The first posting, or undefined. */
+  async min() {
+    return [...this.postingsSync({ limit: 1 })][0]
+  }
+
+  /** The last posting, or undefined. */
+  async max() {
+    return [...this.postingsSync({ limit: 1, reverse: true })][0]
+  }
+
+  info() {
+    this.context.queue.flush()
+    const { kind, unique, maintained, entries } = indexInfo(this.context.engine, this.opened.handle)
+    return { name: this.name, kind: KINDS[kind - 1], unique: unique === 1, maintained: maintained === 1, entries }
+  }
+
+  /** @param {any} [options] */
+  async verify(options) {
+    const progress = progressOf(options, 'verify()')
+    this.context.queue.flush()
+    const { report, error } = verifyIndex(this.context.engine, this.opened.handle, progress)
+    if (error !== null) throw Object.assign(error, { report: camelCase(report) })
+    return camelCase(report)
+  }
+
+  /** @param {any} [options] */
+  async rebuild(options) {
+    const progress = progressOf(options, 'rebuild()')
+    this.context.queue.flush()
+    rebuildIndex(this.context.engine, this.opened.handle, progress)
+  }
+
+  /** Removes the index and its postings; false when it is gone already. */
+  async drop() {
+    this.context.queue.flush()
+    return dropIndex(this.context.engine, this.name)
+  }
+}
+
+/** An index of a keyspace, which maintains itself. */
+export class KeyspaceIndex extends Index {
+  /** The row with an index key; the first one of several. @param {any} key */
+  getSync(key) {
+    const { engine, keyspace, valueEncoding } = this.context
+    const primary = this.primaryOf(key)
+    if (primary === undefined) return undefined
+    const raw = engine.get(keyspace, 0, primary, valueEncoding.form)
+    return raw === undefined || valueEncoding.decode === null ? raw : valueEncoding.decode(raw, 'value', primary)
+  }
+
+  /** @param {any} key */
+  async get(key) {
+    return this.getSync(key)
+  }
+
+  /** @param {any} keys */
+  async getMany(keys) {
+    if (!Array.isArray(keys)) throw new TypeError(`getMany() takes an array of index keys; got ${describe(keys)}`)
+    return keys.map((key) => this.getSync(key))
+  }
+
+  /** Rows in the order of the index, of one state. @param {any} range @param {RowKind} kind @param {Rows} Rows */
+  #rows(range, kind, Rows) {
+    const { context, opened } = this
+    const where = `${kind}()`
+    const { mode, first, second, ...span } = postingsOf(range, opened, where)
+    context.queue.flush()
+    // Outside of a transaction postings and rows are read in one of their own, which ends with the walk.
+    const how = { isolation: 2, readOnly: true, durability: 0, lockWait: 0 }
+    const running = context.engine.isInside ? null : new Running(context, how, `${opened.name} ${where}`)
+    const view = running?.engine ?? context.engine
+    const { handles, keyspace } = context
+    const own = {
+      openIterator: () => openPostings(view, opened.handle, mode, first, second, span.reverse),
+      /** @param {number} iterator @param {any[] | null} keys @param {any[] | null} values @param {number} rows
+       * @param {number} bytes @param {number} keyForm @param {number} valueForm */
+      readPage(iterator, keys, values, rows, bytes, keyForm, valueForm) {
+        /** @type {any[]} */
+        const primaries = []
+        const done = view.readPage(iterator, null, primaries, rows, bytes, FORM_VIEW, FORM_VIEW)
+        for (const primary of keys === null ? [] : primaries) {
+          keys?.push(decoded(/** @type {any} */ ({ form: keyForm, decode: null }), primary, 'key'))
+        }
+        if (values !== null) values.push(...view.getMany(keyspace, 0, primaries, valueForm))
+        return done
+      },
+    }
+    const ending = {
+      add: handles.add.bind(handles),
+      has: handles.has.bind(handles),
+      close: (/** @type {number} */ ticket, /** @type {object} */ object) => {
+        handles.close(ticket, object)
+        running?.end()
+      },
+    }
+    try {
+      const its = /** @type {any} */ ({ ...context, engine: own, handles: ending })
+      const made = new Rows(its, { ...span, lower: '', upper: '', prefix: '', snapshot: undefined }, kind)
+      if (span.empty) running?.end()
+      return made
+    } catch (error) {
+      running?.end()
+      throw error
+    }
+  }
+
+  /** @param {any} [range] */
+  entries(range) {
+    return this.#rows(range, 'entries', AsyncRows)
+  }
+  /** @param {any} [range] */
+  keys(range) {
+    return this.#rows(range, 'keys', AsyncRows)
+  }
+  /** @param {any} [range] */
+  values(range) {
+    return this.#rows(range, 'values', AsyncRows)
+  }
+  /** @param {any} [range] */
+  entriesSync(range) {
+    return this.#rows(range, 'entries', SyncRows)
+  }
+  /** @param {any} [range] */
+  keysSync(range) {
+    return this.#rows(range, 'keys', SyncRows)
+  }
+  /** @param {any} [range] */
+  valuesSync(range) {
+    return this.#rows(range, 'values', SyncRows)
+  }
+}
+
+/** An index whose postings the program inserts and removes. */
+export class ManualIndex extends Index {
+  /** @param {any} key @param {any} primary */
+  #posting(key, primary) {
+    const { keyEncoding, queue } = this.context
+    const both = /** @type {const} */ ([this.opened.keys.encode(key, 'key'), keyEncoding.encode(primary, 'key')])
+    queue.flush()
+    return both
+  }
+
+  /** @param {any} key @param {any} primary */
+  insertSync(key, primary) {
+    insertPosting(this.context.engine, this.opened.handle, ...this.#posting(key, primary))
+  }
+
+  /** @param {any} key @param {any} primary */
+  async insert(key, primary) {
+    this.insertSync(key, primary)
+  }
+
+  /** False when there was no such posting. @param {any} key @param {any} primary */
+  removeSync(key, primary) {
+    return removePosting(this.context.engine, this.opened.handle, ...this.#posting(key, primary))
+  }
+
+  /** @param {any} key @param {any} primary */
+  async remove(key, primary) {
+    return this.removeSync(key, primary)
+  }
+}
+
+/** @param {Context} context of the database @param {any} name @param {any} options */
+export function openManual(context, name, options = {}) {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`index() takes a name, a string that is not empty; got ${describe(name)}`)
+  }
+  const shape = shapeOf(options, MANUAL_OPTIONS, 'index()')
+  const keys = encodingOf(options.keyEncoding, 'keyEncoding')
+  const keyEncoding = encodingOf(options.valueEncoding, 'valueEncoding')
+  context.queue.flush()
+  const handle = openOrCreate(context.engine, name, { ...shape, keyspace: 0, extract: null })
+  return new ManualIndex({ ...context, keyEncoding }, { name, handle, keys, tuples: keys.name === 'tuple' })
+}
+
+/** The same index in a transaction. @param {Context} context of the transaction @param {any} index */
+export function manualInside(context, index) {
+  if (!(index instanceof ManualIndex) || index.context.engine !== context.engine.base) {
+    throw new TypeError(`index() of a transaction takes what db.index(name) returned; got ${describe(index)}`)
+  }
+  const { engine, queue } = context
+  return new ManualIndex({ ...index.context, engine, queue }, index.opened)
+}
