@@ -93,30 +93,30 @@ VARVE_API int varve_index_rebuild(varve_index *index, varve_progress progress, v
 
 /* ---- postings ---- */
 
-VARVE_API int varve_index_insert(varve_index *index, varve_txn *txn, varve_slice key, varve_slice primary) {
+VARVE_API int varve_index_insert(varve_index *index, varve_txn *t, varve_slice key, varve_slice primary) {
   varve_db *db;
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_check_use(index, t, &db));
   TRY(api_check_key(key));
   TRY(api_check_key(primary));
-  return index_insert(index, txn, key, primary);
+  return index_insert(index, t, key, primary);
 }
 
-VARVE_API int varve_index_remove(varve_index *index, varve_txn *txn, varve_slice key, varve_slice primary) {
+VARVE_API int varve_index_remove(varve_index *index, varve_txn *t, varve_slice key, varve_slice primary) {
   varve_db *db;
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_check_use(index, t, &db));
   TRY(api_check_key(key));
   TRY(api_check_key(primary));
-  return index_remove(index, txn, key, primary);
+  return index_remove(index, t, key, primary);
 }
 
-VARVE_API int varve_index_get(varve_index *index, varve_txn *txn, varve_slice key, varve_value *primary) {
+VARVE_API int varve_index_get(varve_index *index, varve_txn *t, varve_slice key, varve_value *primary) {
   varve_db *db;
   lsm_value found = {0};
   if (primary == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the primary key: primary is NULL");
   *primary = (varve_value){NULL, 0, NULL};
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_check_use(index, t, &db));
   TRY(api_check_key(key));
-  int rc = index_get(index, txn, key, &found);
+  int rc = index_get(index, t, key, &found);
   if (rc == VARVE_OK) *primary = (varve_value){found.data.data, found.data.size, found.pin};
   return rc;
 }
@@ -133,58 +133,58 @@ static int api_index_iter(varve_db *db, index_cursor *c, varve_iter **out) {
   return VARVE_OK;
 }
 
-static int api_index_nowhere(varve_iter **iter) {
-  if (iter == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the iterator: iter is NULL");
-  *iter = NULL;
+static int api_index_nowhere(varve_iter **out) {
+  if (out == NULL) return status_fail(VARVE_INVALID, "there is nowhere to put the iterator: iter is NULL");
+  *out = NULL;
   return VARVE_OK;
 }
 
-VARVE_API int varve_index_find(varve_index *index, varve_txn *txn, varve_slice key, varve_iter **iter) {
+VARVE_API int varve_index_find(varve_index *index, varve_txn *t, varve_slice key, varve_iter **out) {
   varve_db *db;
   index_cursor *c;
-  TRY(api_index_nowhere(iter));
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_index_nowhere(out));
+  TRY(api_check_use(index, t, &db));
   TRY(api_check_key(key));
-  TRY(index_find(index, txn, key, &c));
-  return api_index_iter(db, c, iter);
+  TRY(index_find(index, t, key, &c));
+  return api_index_iter(db, c, out);
 }
 
-VARVE_API int varve_index_range(varve_index *index, varve_txn *txn, varve_slice lower, varve_slice upper,
-                                varve_iter **iter) {
+VARVE_API int varve_index_range(varve_index *index, varve_txn *t, varve_slice lower, varve_slice upper,
+                                varve_iter **out) {
   varve_db *db;
   index_cursor *c;
-  TRY(api_index_nowhere(iter));
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_index_nowhere(out));
+  TRY(api_check_use(index, t, &db));
   if (lower.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(lower)); /* + 1: a bound may be a key's successor */
   if (upper.size > VARVE_KEY_SIZE_MAX + 1u) TRY(api_check_key(upper));
-  TRY(index_range(index, txn, lower, upper, &c));
-  return api_index_iter(db, c, iter);
+  TRY(index_range(index, t, lower, upper, &c));
+  return api_index_iter(db, c, out);
 }
 
-VARVE_API int varve_index_prefix(varve_index *index, varve_txn *txn, varve_slice prefix, varve_iter **iter) {
+VARVE_API int varve_index_prefix(varve_index *index, varve_txn *t, varve_slice prefix, varve_iter **out) {
   varve_db *db;
   index_cursor *c;
-  TRY(api_index_nowhere(iter));
-  TRY(api_check_use(index, txn, &db));
+  TRY(api_index_nowhere(out));
+  TRY(api_check_use(index, t, &db));
   TRY(api_check_key(prefix));
-  TRY(index_prefix(index, txn, prefix, &c));
-  return api_index_iter(db, c, iter);
+  TRY(index_prefix(index, t, prefix, &c));
+  return api_index_iter(db, c, out);
 }
 
-static int api_index_end(varve_index *index, varve_txn *txn, index_move move, varve_iter **iter) {
+static int api_index_end(varve_index *index, varve_txn *t, index_move move, varve_iter **out) {
   static const slice none = {NULL, 0};
-  TRY(varve_index_range(index, txn, none, none, iter));
-  int rc = index_cursor_move((*iter)->postings, move, none);
+  TRY(varve_index_range(index, t, none, none, out));
+  int rc = index_cursor_move((*out)->postings, move, none);
   if (rc == VARVE_OK) return VARVE_OK;
-  varve_iter_close(*iter);
-  *iter = NULL;
+  varve_iter_close(*out);
+  *out = NULL;
   return rc == VARVE_DONE ? VARVE_NOTFOUND : rc;
 }
 
-VARVE_API int varve_index_min(varve_index *index, varve_txn *txn, varve_iter **iter) {
-  return api_index_end(index, txn, INDEX_FIRST, iter);
+VARVE_API int varve_index_min(varve_index *index, varve_txn *t, varve_iter **out) {
+  return api_index_end(index, t, INDEX_FIRST, out);
 }
 
-VARVE_API int varve_index_max(varve_index *index, varve_txn *txn, varve_iter **iter) {
-  return api_index_end(index, txn, INDEX_LAST, iter);
+VARVE_API int varve_index_max(varve_index *index, varve_txn *t, varve_iter **out) {
+  return api_index_end(index, t, INDEX_LAST, out);
 }
