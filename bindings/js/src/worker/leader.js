@@ -37,6 +37,8 @@ export class Leader {
   /** @type {(() => void) | null} */
   #leave = null
   #stopped = false
+  /** As long as we have the lock, or had it. @type {Promise<unknown>} */
+  #holding = Promise.resolve()
   #heard = 0
   #challenging = false
   /** @type {Map<string, { channel: BroadcastChannel | null, gone: AbortController }>} */
@@ -72,9 +74,12 @@ export class Leader {
     const name = lockOfName(this.#start.name)
     for (let next = how; !this.#stopped; next = {}) {
       try {
-        await navigator.locks.request(name, { mode: 'exclusive', ...next }, async (lock) => {
-          if (lock !== null && !this.#stopped) await this.#lead()
+        const request = navigator.locks.request(name, { mode: 'exclusive', ...next }, async (lock) => {
+          if (lock === null || this.#stopped) return
+          this.#holding = request
+          await this.#lead()
         })
+        await request
       } catch (error) {
         const stolen = error instanceof DOMException && error.name === 'AbortError'
         if (stolen) this.#lost()
@@ -110,7 +115,7 @@ export class Leader {
       this.#announce()
       await this.#watchersBack()
       this.#ready()
-      await new Promise((resolve) => (this.#leave = () => resolve(undefined)))
+      if (!this.#stopped && !lease.over) await new Promise((resolve) => (this.#leave = () => resolve(undefined)))
     } finally {
       await this.#close()
     }
@@ -156,6 +161,7 @@ export class Leader {
   async #close() {
     const db = this.#db
     const host = this.#host
+    const lease = this.#lease
     this.#open = false
     this.#held = []
     this.#server?.stop()
@@ -171,9 +177,9 @@ export class Leader {
     try {
       db?.closeSync()
     } catch (error) {
-      if (this.#lease?.over !== true) throw error
+      if (lease?.over !== true) throw error
     } finally {
-      this.#lease?.end()
+      lease?.end()
       await host?.close?.()
     }
   }
@@ -194,7 +200,7 @@ export class Leader {
   async stop() {
     this.#stopped = true
     this.#leave?.()
-    while (this.#db !== null) await pause(1)
+    await this.#holding.catch(() => {}) // told already
     this.#channel.close()
   }
 

@@ -12,6 +12,7 @@ import { checkOptions, describe, statusError } from '../errors.js'
 import { Events } from '../events.js'
 import { Handles } from '../handles.js'
 import { NESTED, Keyspace } from '../keyspace.js'
+import { hasOpfs } from '../host/opfs.js'
 import { nameOfLocation } from '../host/web_names.js'
 import { camelCase, planOf, progressOf } from '../options.js'
 import { contextOf, durabilityOf, withEncodings } from '../store.js'
@@ -131,7 +132,12 @@ export class Database extends RemoteStore {
     const its = browserOptions(options)
     const name = nameOfLocation(plan.path)
     if (its.storage === 'memory') return openRemoteDatabase(`${name}?${p.randomId()}`, rest, its, plan, name)
-    if (isOwnWorker()) {
+    const inFiles = its.storage === 'opfs' || (its.storage === undefined && hasOpfs())
+    if (its.sync === true && !inFiles) {
+      const message = 'sync: true needs a private file system: IndexedDB can only be awaited, so leave it out'
+      throw statusError(abi.STATUS.UNSUPPORTED, message)
+    }
+    if (isOwnWorker() && inFiles) {
       const local = await openHere(name, rest, its, plan.waitMs)
       if (local !== null) return local
       if (its.sync === true) {
@@ -139,6 +145,7 @@ export class Database extends RemoteStore {
         throw statusError(abi.STATUS.LOCKED, message)
       }
     } else if (its.sync === true) {
+      // A page.
       throw new TypeError('sync: true needs a worker: open the database in one, or leave it out and await the methods')
     }
     return openRemoteDatabase(name, rest, its, plan, name)

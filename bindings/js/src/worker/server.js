@@ -52,6 +52,7 @@ export class Server {
   #committed = false
   #sending = Promise.resolve()
   #unsettled = 0
+  #stopped = false
   #failed
 
   /** @param {import('../database.js').Database} db @param {any} host @param {number} epoch
@@ -158,6 +159,7 @@ export class Server {
 
   /** The leader steps down; nothing is answered any more. */
   stop() {
+    this.#stopped = true
     this.#sessions.clear()
   }
 
@@ -206,7 +208,9 @@ export class Server {
       const { results, told, transfer } = session
       Object.assign(session, { results: [], told: [], transfer: [], due: false })
       const message = { t: 'did', epoch: this.#epoch, session: session.id, results, told, sequence }
-      return () => session.post(message, transfer)
+      return () => {
+        if (!this.#stopped && this.#sessions.get(session.id) === session) session.post(message, transfer)
+      }
     })
     const settled = this.#committed ? this.#host?.settled?.(this.#strictest === 2 ? 'strict' : 'relaxed') : undefined
     this.#committed = false
@@ -216,7 +220,10 @@ export class Server {
     this.#sending = Promise.all([this.#sending, settled])
       .then(
         () => messages.forEach((post) => post()),
-        (error) => this.#failed(error),
+        (error) => {
+          this.#stopped = true
+          this.#failed(error)
+        },
       )
       .finally(() => this.#unsettled--)
   }
