@@ -1,13 +1,13 @@
 /* changed.c: what was written since a snapshot: the question that a transaction asks when it commits.
  *
- * Sources are asked from the newest to the oldest: the active memtable, the full ones, tables. A memtable knows at which
- * sequence it begins, so mostly the first one ends the search: everything before it is older than the snapshot. Tables
- * tell the newest sequence in them, and those that are not newer than the snapshot are not opened.
+ * Sources are asked from the newest to the oldest: the active memtable, the full ones, tables. A memtable knows at
+ * which sequence it begins, so mostly the first one ends the search: everything before it is older than the snapshot.
+ * Tables tell the newest sequence in them, and those that are not newer than the snapshot are not opened.
  *
- * Why nothing is missed: the snapshot is in the engine's list, so a job that meets a version newer than it either has the
- * snapshot in its copy of the list, or copied the list before the snapshot was taken and then has no such version among
- * its inputs. Above the oldest snapshot a version goes only when a newer one of the same stripe takes its place, a
- * delete never goes, and no sequence becomes 0 (job.c, invariant 1).
+ * Why nothing is missed: the snapshot is in the engine's list, so a job that meets a version newer than it either has
+ * the snapshot in its copy of the list, or copied the list before the snapshot was taken and then has no such version
+ * among its inputs. Above the oldest snapshot a version goes only when a newer one of the same stripe takes its place,
+ * a delete never goes, and no sequence becomes 0 (job.c, invariant 1).
  */
 #include "lsm/lsm_int.h"
 

@@ -1,7 +1,7 @@
 /* lock_table.h: locks on keys, of txn_get_for_update: one holder each, waiters in the order in which they came.
  *
- * A lock is handed to the first waiter when its holder lets go, so a hot key is served in turn. Who would wait for itself
- * (the holder waits for a lock whose holder waits … for one of ours) is told so at once.
+ * A lock is handed to the first waiter when its holder lets go, so a hot key is served in turn. Who would wait for
+ * itself (the holder waits for a lock whose holder waits … for one of ours) is told so at once.
  */
 #ifndef VARVE_LOCK_TABLE_H
 #define VARVE_LOCK_TABLE_H

@@ -2,7 +2,8 @@
  * the known order of commits: a graph of who wrote after, read from, and was overwritten after being read by whom; its
  * circles are anomalies (A. Adya, 1999; names as in Elle, K. Kingsbury and P. Alvaro, 2020).
  *
- *   ww   wrote the next version of a key      wr   read the other's version      rw   read the version before the other's
+ *   ww   wrote the next version of a key      wr   read the other's version
+ *   rw   read the version before the other's
  *
  *   G0             a circle of ww
  *   G1a, G1b       read what was rolled back; read what was not a transaction's last value

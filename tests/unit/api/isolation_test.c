@@ -1,5 +1,5 @@
-/* isolation_test.c: the isolation table: schedules of interleaved transactions, their outcome at each level expected and
- * got. After Hermitage (M. Kleppmann), its operations as puts, gets and scans.
+/* isolation_test.c: the isolation table: schedules of interleaved transactions, their outcome at each level expected
+ * and got. After Hermitage (M. Kleppmann), its operations as puts, gets and scans.
  *
  * A schedule is a text: "1:put 1=11; 2:get 1; 1:commit". The number is the transaction's; 0 commits at once. A
  * transaction begins with the schedule, in the order of the numbers, unless it has a "begin". Keys and values are
