@@ -6,7 +6,7 @@ import { scenarios } from './hosts_scenarios.mjs'
 
 const IN_PAGE = ['nesting', 'reentry', 'turns', 'watch']
 const IN_WORKER = ['database', 'events', 'misuse', 'nesting', 'reentry', 'turns', 'watch', 'model']
-const ALL = [...IN_WORKER, 'encodings', 'tuple', 'streams']
+const ALL = [...IN_WORKER, 'encodings', 'tuple']
 
 /** What one browser is tested with: its suites share a server, and a browser that is launched when it is needed. */
 class Bench {
@@ -212,6 +212,6 @@ export async function main(args) {
   await inParallel(benches, width, (bench) => runBench(bench, wanted(bench)))
   server.close()
   printMatrix(benches)
-  const failed = benches.some((bench) => bench.failed.length > 0 || bench.errors.length > 0 || bench.passed === 0)
+  const failed = benches.some((bench) => bench.failed.length > 0 || bench.errors.length > 0)
   return failed || (options.has('--need') && lacking.length > 0) ? 1 : 0
 }

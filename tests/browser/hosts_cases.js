@@ -74,12 +74,27 @@ function changeAtRandom(random, file, model) {
   } else file.sync()
 }
 
+/** A walk of small reads, as the engine makes them, and some that are no walk. */
+function readAtRandom(random, file, model) {
+  let at = random.below(model.bytes.length + 1)
+  for (let i = 0; i < 30; i++) {
+    const size = 1 + random.below(random.pick([100, 5000, 20_000]))
+    const bytes = new Uint8Array(size + 2)
+    const got = file.read(at, bytes, 1, size)
+    assert.equal(got, Math.max(0, Math.min(size, model.bytes.length - at)))
+    sameBytes(bytes.subarray(1, 1 + got), model.bytes.subarray(at, at + got), `read at ${at}`)
+    assert.ok(bytes[0] === 0 && bytes.subarray(1 + got).every((byte) => byte === 0), 'and nothing else')
+    at = random.chance(90) ? at + got : random.below(model.bytes.length + 1)
+  }
+}
+
 function fileTests(kind, seed) {
   it('is what was written, across openings', async () => {
     const random = new Random(seed)
     const name = newName()
     const model = new Model()
-    let { host, file } = await openFile(kind, name, { create: true })
+    const options = kind === 'idb' ? { logBytes: 300_000 } : undefined
+    let { host, file } = await openFile(kind, name, { create: true, options })
     file.write(0, new Uint8Array([1]), 0, 1)
     model.write(0, new Uint8Array([1]))
     for (let step = 0; step < 150; step++) {
@@ -91,9 +106,10 @@ function fileTests(kind, seed) {
           model.write(0, new Uint8Array([1]))
         }
         await host.close()
-        ;({ host, file } = await openFile(kind, name))
+        ;({ host, file } = await openFile(kind, name, { options }))
       }
       assert.equal(file.size(), model.bytes.length)
+      readAtRandom(random, file, model)
       if (step % 10 === 0) sameBytes(contents(file), model.bytes, `seed ${seed}, step ${step}`)
     }
     sameBytes(contents(file), model.bytes, `seed ${seed}`)
@@ -395,7 +411,10 @@ function idbTests(seed) {
           model.fill(1, Math.min(a, b), Math.max(a, b))
         }
         const found = new Uint8Array(60)
+        let last = -1
         for (const { begin, end, piece } of ranges.pieces(16)) {
+          assert.ok(begin > last || (begin === last && begin % 16 === 0), 'what touches is one range')
+          last = end
           assert.ok(Math.floor(begin / 16) === piece && Math.floor((end - 1) / 16) === piece)
           found.fill(1, begin, end)
         }

@@ -39,6 +39,7 @@ class IdbFile extends StoredFile {
   #name
   #rows
   #limit
+  #logLimit
   /** @type {(Uint8Array | undefined)[]} missing = zeros */
   #chunks = []
   #size = 0
@@ -60,9 +61,10 @@ class IdbFile extends StoredFile {
   #room = Infinity
   #sinceEstimate = 0
 
-  /** @param {string} name @param {IdbRows} rows @param {number} limit */
-  constructor(name, rows, limit) {
+  /** @param {string} name @param {IdbRows} rows @param {number} limit @param {number} logLimit */
+  constructor(name, rows, limit, logLimit) {
     super()
+    this.#logLimit = logLimit
     this.#name = name
     this.#rows = rows
     this.#limit = limit
@@ -238,7 +240,7 @@ class IdbFile extends StoredFile {
     for (const { piece } of inRow) this.#logged.add(piece)
     this.#logBytes += row.bytes.length
     this.#logRows++
-    const fold = this.#logBytes >= LOG_BYTES || this.#logRows >= LOG_ROWS
+    const fold = this.#logBytes >= this.#logLimit || this.#logRows >= LOG_ROWS
     if (fold) for (const index of this.#logged) whole.add(index)
     for (const index of whole) this.#logged.delete(index)
     if (fold) [this.#logBytes, this.#logRows] = [0, 1]
@@ -355,12 +357,14 @@ class IdbFile extends StoredFile {
 
 class IdbHost extends WebHost {
   #limit
+  #logLimit
   /** @type {Set<IdbFile>} */
   #idbFiles = new Set()
 
-  /** @param {number} limit */
-  constructor(limit) {
+  /** @param {number} limit @param {number} logLimit */
+  constructor(limit, logLimit) {
     super('idb')
+    this.#logLimit = logLimit
     this.#limit = limit
   }
 
@@ -369,7 +373,7 @@ class IdbHost extends WebHost {
     const name = nameOfLocation(location)
     if (this.fileAt(name) !== undefined) return
     const rows = new IdbRows(idbOfName(name), name)
-    const file = new IdbFile(name, rows, this.#limit)
+    const file = new IdbFile(name, rows, this.#limit, this.#logLimit)
     try {
       await file.load()
     } catch (error) {
@@ -400,10 +404,11 @@ class IdbHost extends WebHost {
 /**
  * A host for the database `name`. Whoever calls this holds its Web Lock.
  * @param {string} name
- * @param {{ memoryLimit?: number }} [options] memoryLimit: bytes that a file may have
+ * @param {{ memoryLimit?: number, logBytes?: number }} [options] memoryLimit: bytes that a file may have; logBytes: of
+ *   rows, after which what they hold goes into chunks
  */
-export async function openIdbHost(name, { memoryLimit = MEMORY_LIMIT } = {}) {
-  const host = new IdbHost(memoryLimit)
+export async function openIdbHost(name, { memoryLimit = MEMORY_LIMIT, logBytes = LOG_BYTES } = {}) {
+  const host = new IdbHost(memoryLimit, logBytes)
   await host.prepare(name)
   return host
 }

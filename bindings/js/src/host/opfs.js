@@ -11,6 +11,7 @@
 
 import { STATUS } from '../abi.js'
 import { HostError } from './host.js'
+import { ReadAhead } from './read_ahead.js'
 import { StoredFile } from './stored_file.js'
 import { errorName, webError, withDeadline } from './web_errors.js'
 import { WebHost } from './web_host.js'
@@ -41,6 +42,7 @@ class OpfsFile extends StoredFile {
   #discard
   #size
   #dirty = false
+  #ahead = new ReadAhead()
 
   /** @param {string} name @param {SyncAccessHandle} handle @param {() => Promise<void>} discard removes the file */
   constructor(name, handle, discard) {
@@ -64,20 +66,30 @@ class OpfsFile extends StoredFile {
   /** @override @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
   read(offset, bytes, at, size) {
     const wanted = Math.min(size, this.#size - offset)
-    let done = 0
-    while (done < wanted) {
+    if (wanted <= 0) return 0
+    this.#ahead.read(offset, bytes, at, wanted, this.#size, this.#readAll)
+    return wanted
+  }
+
+  #readAll = (
+    /** @type {number} */ offset,
+    /** @type {Uint8Array} */ bytes,
+    /** @type {number} */ at,
+    /** @type {number} */ size,
+  ) => {
+    for (let done = 0; done < size;) {
       const got = this.#call('read', () =>
-        this.#handle.read(bytes.subarray(at + done, at + wanted), { at: offset + done }),
+        this.#handle.read(bytes.subarray(at + done, at + size), { at: offset + done }),
       )
       if (got === 0) throw new HostError('IO', `cannot read ${this.#name}: it is shorter than it was`)
       done += got
     }
-    return done
   }
 
   /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
   write(offset, bytes, at, size) {
     this.changing(offset, offset + size)
+    this.#ahead.changing(offset, offset + size)
     this.#dirty = true
     let done = 0
     while (done < size) {
@@ -106,6 +118,7 @@ class OpfsFile extends StoredFile {
   /** @param {number} size */
   #resize(size) {
     this.changing(size, this.#size)
+    this.#ahead.changing(size, Infinity)
     this.#dirty = true
     this.#change('resize', () => this.#handle.truncate(size))
     this.#size = size
