@@ -75,7 +75,7 @@ extern "C" {
   X(LIMIT, -16, "a limit of the engine was reached")                                           \
   X(UNSUPPORTED, -17, "this host cannot do that")                                              \
   X(FAILED, -18, "an earlier sync failed; the database is read-only until it is opened again") \
-  X(BUSY, -19, "iterators, snapshots, transactions or values are still open")                \
+  X(BUSY, -19, "iterators, snapshots, transactions or values are still open")                  \
   X(ABORTED, -20, "the caller's callback asked to stop")                                       \
   X(BUG, -21, "a promise of the engine does not hold; please report this")                     \
   X(LEADER_LOST, -22, "the tab that had the database open is gone; open it again, or try again")

@@ -53,8 +53,8 @@ INTERNAL int lsm_commit(lsm *l, const batch *b, lsm_durability durability, lsm_p
 /* The sequence of the last commit. */
 INTERNAL uint64_t lsm_last_seq(const lsm *l);
 
-/* Whether a commit after `since` wrote, deleted or covered with a deleted range the key (or any key with lower <= key <
- * upper; upper empty = no bound; *found = such a key): CONFLICT, OK = unchanged, or a failure. Exact when a snapshot
+/* Whether a commit after `since` wrote, deleted or covered with a deleted range the key (or any key with lower <= key
+ * < upper; upper empty = no bound; *found = such a key): CONFLICT, OK = unchanged, or a failure. Exact when a snapshot
  * that is not newer than `since` is held: no version newer than it goes before a newer one is there. Values are not
  * compared: what was written with what it was before has changed. */
 INTERNAL int lsm_changed(lsm *l, slice key, uint64_t since);

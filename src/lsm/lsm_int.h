@@ -70,10 +70,10 @@ struct lsm {
   reader_slot slots[READER_SLOTS];
 
   mutex state_lock;
-  cond state_changed;  /* background work got somewhere, or failed: for writers that wait for room */
-  cond work_cond;      /* there is work, or a commit to sync: for the thread */
-  view *retired;       /* [state] swapped out, perhaps still in a slot */
-  uint64_t *snapshots; /* [state] live ones, ascending, with repeats */
+  cond state_changed;     /* background work got somewhere, or failed: for writers that wait for room */
+  cond work_cond;         /* there is work, or a commit to sync: for the thread */
+  view *retired;          /* [state] swapped out, perhaps still in a slot */
+  uint64_t *snapshots;    /* [state] live ones, ascending, with repeats */
   uint64_t *snapshots_us; /* [state] when each was taken; of those at one sequence, perhaps that of an earlier one */
   size_t snapshot_count, snapshot_capacity;
   old_log logs[OLD_LOGS_MAX]; /* [state] not flushed, ascending by log number */
