@@ -10,6 +10,7 @@
  * ```
  */
 
+import type { IndexDefinition, KeyspaceIndex, ManualIndex, ManualOptions } from './indexes.js'
 import type { BackupReport, RepairLoss, RepairReport, Stats, VerifyReport } from './reports.js'
 
 // What other libraries declare, where they are there: a program needs neither the DOM's types nor Node's.
@@ -142,8 +143,8 @@ export interface ClearRange<K = string> extends Bounds<K>, Omit<WriteOptions, 'v
 
 /** A change of a batch. With `keyspace` it is for that keyspace, in its encodings. */
 export type Change<K = any, V = any> =
-  | ({ type: 'put'; key: Input<K>; value: Input<V>; keyspace?: Keyspace<any, any> } & CallEncodings)
-  | ({ type: 'del'; key: Input<K>; keyspace?: Keyspace<any, any> } & CallEncodings)
+  | ({ type: 'put'; key: Input<K>; value: Input<V>; keyspace?: Keyspace<any, any, any> } & CallEncodings)
+  | ({ type: 'del'; key: Input<K>; keyspace?: Keyspace<any, any, any> } & CallEncodings)
 
 export interface AsyncRows<T> extends AsyncIterableIterator<T>, AsyncDisposable {}
 export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
@@ -251,18 +252,32 @@ export interface Store<K = string, V = string> {
 }
 
 /** A namespace of a database, with encodings of its own. From db.keyspace(). */
-export interface Keyspace<K = string, V = string> extends Store<K, V> {
+export interface Keyspace<K = string, V = string, I extends string = never> extends Store<K, V> {
   readonly name: string
+  /** Its indexes, by their names. */
+  readonly by: { readonly [N in I]: KeyspaceIndex<K, V> }
   /** A keyspace inside this one, called 'outer/inner'. Encodings left out are this one's. */
-  keyspace(name: string): Keyspace<K, V>
-  keyspace<VE extends Encoding>(name: string, options: { valueEncoding: VE }): Keyspace<K, Encoded<VE>>
-  keyspace<KE extends Encoding>(name: string, options: { keyEncoding: KE }): Keyspace<Encoded<KE>, V>
-  keyspace<KE extends Encoding, VE extends Encoding>(
-    name: string,
-    options: { keyEncoding: KE; valueEncoding: VE },
-  ): Keyspace<Encoded<KE>, Encoded<VE>>
+  keyspace: OpenKeyspace<K, V>
 }
-export declare const Keyspace: { readonly prototype: Keyspace<any, any> }
+/** Opens a keyspace; see Database.keyspace(). */
+export interface OpenKeyspace<K, V> {
+  (name: string): Keyspace<K, V>
+  <VE extends Encoding, I extends string = never>(
+    name: string,
+    options: { valueEncoding: VE; indexes?: Indexes<I, K, Encoded<VE>> },
+  ): Keyspace<K, Encoded<VE>, I>
+  <KE extends Encoding, I extends string = never>(
+    name: string,
+    options: { keyEncoding: KE; indexes?: Indexes<I, Encoded<KE>, V> },
+  ): Keyspace<Encoded<KE>, V, I>
+  <KE extends Encoding, VE extends Encoding, I extends string = never>(
+    name: string,
+    options: { keyEncoding: KE; valueEncoding: VE; indexes?: Indexes<I, Encoded<KE>, Encoded<VE>> },
+  ): Keyspace<Encoded<KE>, Encoded<VE>, I>
+  <I extends string>(name: string, options: { indexes: Indexes<I, K, V> }): Keyspace<K, V, I>
+}
+type Indexes<I extends string, K, V> = { readonly [N in I]: IndexDefinition<K, V> }
+export declare const Keyspace: { readonly prototype: Keyspace<any, any, any> }
 
 /** The state of a database at one moment. From db.snapshot(). */
 export interface Snapshot extends Disposable {
@@ -304,8 +319,9 @@ export interface TransactionStore<K = string, V = string> extends Omit<
   /** getForUpdate() without a promise, and without waiting. */
   getForUpdateSync(key: Input<K>, options?: CallEncodings): V | undefined
 }
-export interface TransactionKeyspace<K = string, V = string> extends TransactionStore<K, V> {
+export interface TransactionKeyspace<K = string, V = string, I extends string = never> extends TransactionStore<K, V> {
   readonly name: string
+  readonly by: { readonly [N in I]: KeyspaceIndex<K, V> }
   keyspace(name: string, options?: CallEncodings): TransactionKeyspace<any, any>
 }
 /** A mark in a transaction. From tx.savepoint(). */
@@ -319,7 +335,7 @@ export interface Savepoint {
 export interface Transaction<K = string, V = string> extends TransactionStore<K, V>, Disposable, AsyncDisposable {
   readonly status: 'open' | 'committed' | 'rolled back'
   /** A keyspace in this transaction: a Keyspace of the database, or one by its name. */
-  keyspace<KK, KV>(keyspace: Keyspace<KK, KV>): TransactionKeyspace<KK, KV>
+  keyspace<KK, KV, I extends string>(keyspace: Keyspace<KK, KV, I>): TransactionKeyspace<KK, KV, I>
   keyspace(name: string): TransactionKeyspace<K, V>
   keyspace<KE extends Encoding = 'utf8', VE extends Encoding = 'utf8'>(
     name: string,
@@ -328,6 +344,8 @@ export interface Transaction<K = string, V = string> extends TransactionStore<K,
   /** A transaction in this one, whose changes are undone when its function fails. */
   transaction<T>(run: (tx: Transaction<K, V>) => Promise<T> | T): Promise<T>
   transactionSync<T>(run: (tx: Transaction<K, V>) => NoPromise<T>): T
+  /** An index of db.index() in this transaction. */
+  index<IK, PK>(index: ManualIndex<IK, PK>): ManualIndex<IK, PK>
   savepoint(): Savepoint
   /** Fails with ERR_DB_CONFLICT when it is to be run again; it is over in every case. */
   commit(): Promise<void>
@@ -376,7 +394,8 @@ export interface ProgressOptions {
   /** Looked at with every progress; the call then fails with the signal's reason. */
   signal?: HostSignal
 }
-export type { BackupReport, LevelStats, RepairLoss, RepairReport, Stats, VerifyReport } from './reports.js'
+export type { BackupReport, IndexReport, LevelStats, RepairLoss, RepairReport, Stats, VerifyReport } from './reports.js'
+export type { IndexDefinition, IndexRange, KeyspaceIndex, ManualIndex, ManualOptions } from './indexes.js'
 
 export interface DatabaseEvents {
   closed: () => unknown
@@ -423,17 +442,20 @@ export declare class Database<K = string, V = string> implements Disposable, Asy
   readonly status: 'open' | 'closed'
 
   /** A namespace, created when it does not exist. Encodings left out are the database's. */
-  keyspace(name: string): Keyspace<K, V>
-  keyspace<VE extends Encoding>(name: string, options: { valueEncoding: VE }): Keyspace<K, Encoded<VE>>
-  keyspace<KE extends Encoding>(name: string, options: { keyEncoding: KE }): Keyspace<Encoded<KE>, V>
-  keyspace<KE extends Encoding, VE extends Encoding>(
-    name: string,
-    options: { keyEncoding: KE; valueEncoding: VE },
-  ): Keyspace<Encoded<KE>, Encoded<VE>>
+  keyspace: OpenKeyspace<K, V>
   /** The names of the keyspaces, in order. */
   keyspaces(): string[]
   /** Removes a keyspace and all that is in it, nested ones too; false when there was none. */
   dropKeyspace(name: string): Promise<boolean>
+  /** An index whose postings the program inserts and removes, created when it does not exist. */
+  index<IE extends Encoding = 'utf8', KE extends Encoding = 'utf8'>(
+    name: string,
+    options?: ManualOptions<IE, KE>,
+  ): ManualIndex<Encoded<IE>, Encoded<KE>>
+  /** The names of the indexes, in order. That of a keyspace's is 'users.by.email'. */
+  indexes(): string[]
+  /** Removes an index; false when there is none. */
+  dropIndex(name: string): Promise<boolean>
   /** The state now. Close it, or let `using` do it: what it sees is kept until then. */
   snapshot(): Snapshot
 

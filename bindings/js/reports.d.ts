@@ -126,3 +126,14 @@ export interface Stats {
   /** From the newest level down. */
   levels: LevelStats[]
 }
+/** What the check of an index found. */
+export interface IndexReport {
+  /** Rows that were looked at. */
+  rows: number
+  /** Postings that were looked at. */
+  entries: number
+  /** Postings that are not there. */
+  missing: number
+  /** Postings that should not be there. */
+  wrong: number
+}

@@ -48,7 +48,9 @@ function typesOf(file) {
   return [...new Set(named.map((node) => node.name.text))]
 }
 
-for (const file of ['index.d.ts', 'reports.d.ts', 'level.d.ts', 'keyv.d.ts'].map((name) => `bindings/js/${name}`)) {
+for (const file of ['index.d.ts', 'reports.d.ts', 'indexes.d.ts', 'level.d.ts', 'keyv.d.ts'].map(
+  (name) => `bindings/js/${name}`,
+)) {
   for (const type of typesOf(file)) {
     it(`API.md mentions all of ${type} of ${file}`, () => {
       assert.deepEqual(

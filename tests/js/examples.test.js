@@ -52,6 +52,15 @@ const SAYS = {
     assert.deepEqual(told('audit'), EVENTS)
     assert.equal(lines.at(-1), `cart-1: ${run === 1 ? CART_1.join(', ') : [...CART_1, ...CART_1].join(', ')}`)
   },
+  'accounts.mjs': (lines) =>
+    assert.deepEqual(lines, [
+      'refused: Ana has only 260',
+      "Ana's 100: 4250",
+      "Ana's 101: 260",
+      '500 or more: Ana 4250',
+      '500 or more: Bob 800',
+      '5310 in all, after 3 transfers',
+    ]),
   'session_store.mjs': (lines) =>
     assert.deepEqual(lines, [
       'after 20 minutes: bob is logged in',

@@ -38,6 +38,26 @@ export async function sample(): Promise<void> {
   await scores.put([{ a: 1 }], 1)
   await db.backup(new WritableStream<Uint8Array>())
   await Database.restore(new Blob([]).stream(), './restored')
+  const indexed = db.keyspace('indexed', {
+    valueEncoding: 'json',
+    indexes: { email: { unique: true }, 'age,city': {} },
+  })
+  const found: unknown = await indexed.by.email.get('a@b.c')
+  for await (const [key] of indexed.by['age,city'].entries({ gte: [18], reverse: true })) void key.length
+  // @ts-expect-error there is no such index
+  void indexed.by.name
+  const plain: Keyspace = db.keyspace('plain')
+  const byLength = db.keyspace('words', { indexes: { length: { key: (word) => word.length } } })
+  const word: string | undefined = await byLength.by.length.get(5)
+  const manual = db.index('manual', { kind: 'hash', valueEncoding: 'tuple' })
+  await manual.insert('a', [1, 2])
+  // @ts-expect-error the primary keys are tuples
+  await manual.insert('a', 'b')
+  await db.transaction(async (tx) => {
+    const inner: string | undefined = await tx.keyspace(indexed).by.email.getKey('a@b.c')
+    return [inner, await tx.index(manual).getKey('a')]
+  })
+  void [found, plain, word, db.indexes()]
   const sum: number = await db.transaction(
     async (tx) => {
       const first: string | undefined = await tx.getForUpdate('a')

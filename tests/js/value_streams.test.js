@@ -2,6 +2,7 @@
 // of a value that did not come whole is stored; and nothing stays pinned.
 
 import assert from 'node:assert/strict'
+import { Blob } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { createReadStream, writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
