@@ -3,6 +3,8 @@
  *   rows      -> for each key that the extractor tells: is its entry there, with this row?
  *   entries   -> does its row exist, and does the extractor tell this key of it?
  */
+#include <stdio.h>
+
 #include "index/index_int.h"
 
 #define CHECK_TOLD_ROWS 4096u /* rows or entries between two calls of `progress` */

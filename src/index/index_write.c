@@ -7,6 +7,8 @@
  * else changes meanwhile would leave postings that belong to no row, or two rows with one key. So rows and keys are
  * read with txn_get_watched.
  */
+#include <stdio.h>
+
 #include "index/index_int.h"
 
 #define INDEX_TRIES      1000u /* of a commit that others' commits get in the way of */

@@ -31,6 +31,14 @@ static inline varve_slice str(const char *s) {
   return varve_str(s);
 }
 
+/* 0 .. 2^31 - 1 */
+static inline int bed_random(unsigned *seed) {
+  *seed = *seed * 1664525u + 1013904223u;
+  unsigned mixed = *seed ^ *seed >> 15;
+  mixed *= 0x2c1b3c6du;
+  return (int)((mixed ^ mixed >> 13) & 0x7fffffff);
+}
+
 typedef struct bed {
   char path[64];
   varve_db *db;

@@ -68,9 +68,9 @@ static void *churn_run(void *context) {
   churn *c = context;
   char key[20], value[40];
   while (!c->stop) {
-    snprintf(key, sizeof key, "%06d", rand_r(&c->seed) % 5000);
-    snprintf(value, sizeof value, "e%d@x,%d", rand_r(&c->seed) % 20000, rand_r(&c->seed) % 50);
-    int rc = rand_r(&c->seed) % 4 == 0 ? del(c->b, key) : put(c->b, key, value);
+    snprintf(key, sizeof key, "%06d", bed_random(&c->seed) % 5000);
+    snprintf(value, sizeof value, "e%d@x,%d", bed_random(&c->seed) % 20000, bed_random(&c->seed) % 50);
+    int rc = bed_random(&c->seed) % 4 == 0 ? del(c->b, key) : put(c->b, key, value);
     if (rc != VARVE_OK && rc != VARVE_EXISTS) print_message("%s\n", varve_errmsg(NULL));
     assert_true(rc == VARVE_OK || rc == VARVE_EXISTS);
     c->writes++;

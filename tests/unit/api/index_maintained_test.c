@@ -245,12 +245,12 @@ static void model_check(const model *m, varve_index *email, varve_index *age, va
 static void model_change(bed *b, model *m, varve_txn *t, unsigned *seed) {
   varve_write_options wo = {.keyspace = b->users};
   char key[20], end[20], value[40];
-  int row = rand_r(seed) % MODEL_ROWS, what = rand_r(seed) % 10;
+  int row = bed_random(seed) % MODEL_ROWS, what = bed_random(seed) % 10;
   snprintf(key, sizeof key, "%03d", row);
   if (what < 6) {
     model next = *m;
-    next.email[row] = rand_r(seed) % (MODEL_KEYS + 1);
-    next.age[row] = rand_r(seed) % 5;
+    next.email[row] = bed_random(seed) % (MODEL_KEYS + 1);
+    next.age[row] = bed_random(seed) % 5;
     model_value(&next, row, value, sizeof value);
     int want = model_taken(m, row, next.email[row]) ? VARVE_EXISTS : VARVE_OK;
     EXPECT(want,
@@ -260,7 +260,7 @@ static void model_change(bed *b, model *m, varve_txn *t, unsigned *seed) {
     OK(t != NULL ? varve_txn_delete(t, b->users, str(key)) : varve_delete(b->db, str(key), &wo));
     m->email[row] = -1;
   } else {
-    int to = row + rand_r(seed) % 5;
+    int to = row + bed_random(seed) % 5;
     snprintf(end, sizeof end, "%03d", to);
     OK(t != NULL ? varve_txn_delete_range(t, b->users, str(key), str(end))
                  : varve_delete_range(b->db, str(key), str(end), &wo));
@@ -269,25 +269,25 @@ static void model_change(bed *b, model *m, varve_txn *t, unsigned *seed) {
 }
 
 static void model_txn(bed *b, model *m, varve_index *email, varve_index *age, unsigned *seed) {
-  varve_txn_options to = {.isolation = (varve_isolation)(1 + rand_r(seed) % 3)};
+  varve_txn_options to = {.isolation = (varve_isolation)(1 + bed_random(seed) % 3)};
   varve_txn *t;
   model inside = *m, marked = *m;
   uint32_t mark = 0;
   OK(varve_txn_begin(b->db, &to, &t));
-  int changes = 1 + rand_r(seed) % 20;
+  int changes = 1 + bed_random(seed) % 20;
   for (int i = 0; i < changes; i++) {
     model_change(b, &inside, t, seed);
-    if (mark == 0 && rand_r(seed) % 8 == 0) {
+    if (mark == 0 && bed_random(seed) % 8 == 0) {
       OK(varve_txn_savepoint(t, &mark));
       marked = inside;
-    } else if (mark > 0 && rand_r(seed) % 8 == 0) {
+    } else if (mark > 0 && bed_random(seed) % 8 == 0) {
       OK(varve_txn_rollback_to(t, mark));
       inside = marked;
     }
   }
   model_check(&inside, email, age, t);
   model_check(m, email, age, NULL);
-  if (rand_r(seed) % 3 > 0) {
+  if (bed_random(seed) % 3 > 0) {
     OK(varve_txn_commit(t));
     *m = inside;
   }
@@ -316,7 +316,7 @@ static void random_model(void **state) {
   OK(varve_index_create(b->db, str("email"), &eo, &email));
   OK(varve_index_create(b->db, str("age"), &ao, &age));
   for (int round = 0; round < 400; round++) {
-    int what = rand_r(&seed) % 40;
+    int what = bed_random(&seed) % 40;
     if (what == 0) {
       bed_reopen(b);
       eo = email_options(b);
