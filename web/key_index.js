@@ -5,7 +5,7 @@
 // Invariants: pages are in the order of their first keys; page i holds the keys from its `first` to below that of
 // page i + 1; `total` is the sum of their counts; a page whose `keys` are there has exactly `count` of them.
 
-import { compareBytes, hasPrefix, showKey } from './bytes_text.js'
+import { compareBytes, hasPrefix, showKey, toBytes } from './bytes_text.js'
 
 /** @typedef {import('./page_store.js').PageStore} PageStore */
 /** @typedef {import('./page_store.js').Told} Told */
@@ -21,8 +21,11 @@ const REBUILD_PAUSE_MOST_MS = 3000
 const TELL_MS = 60
 const EMPTY = new Uint8Array(0)
 
-/** @param {Uint8Array} first @param {Uint8Array[]} keys @returns {Page} */
-const pageOf = (first, keys) => ({ first, count: keys.length, keys, used: 0, loading: false, stale: false })
+/** @param {Uint8Array} first @param {Uint8Array[] | null} keys @returns {Page} */
+const pageOf = (first, keys) => ({ first, count: keys?.length ?? 0, keys, used: 0, loading: false, stale: false })
+
+/** @param {string | Uint8Array} key */
+const bytesOf = (key) => (typeof key === 'string' ? toBytes(key) : key)
 
 /** The first place in sorted keys that is not below `key`. @param {Uint8Array[]} keys @param {Uint8Array} key */
 function lowerBound(keys, key) {
@@ -74,9 +77,8 @@ export class KeyIndex {
 
   /** @param {Uint8Array} key */
   matches(key) {
-    const { mode, text, prefix } = this.filter
-    if (mode === 'prefix') return hasPrefix(key, prefix)
-    return showKey(key).text.toLowerCase().includes(text)
+    const { mode, prefix } = this.filter
+    return mode === 'prefix' ? hasPrefix(key, prefix) : this.#contained(key)
   }
 
   /** One walk over all keys. A newer one ends an older one. What is shown stays until the walk is further. */
@@ -109,14 +111,14 @@ export class KeyIndex {
     const { mode, prefix } = this.filter
     /** @type {Page[]} */
     const pages = []
-    /** @type {Uint8Array[]} */
+    /** @type {(string | Uint8Array)[]} */
     let keys = []
     let total = 0
     let told = performance.now()
     const closePage = () => {
-      const page = pageOf(pages.length === 0 ? EMPTY : /** @type {Uint8Array} */ (keys[0]), keys)
-      if (mode === 'prefix' && pages.length >= PAGES_KEPT) page.keys = null
-      pages.push(page)
+      const first = pages.length === 0 ? EMPTY : bytesOf(/** @type {string} */ (keys[0]))
+      const keep = mode === 'contains' || pages.length < PAGES_KEPT
+      pages.push({ ...pageOf(first, keep ? keys.map(bytesOf) : null), count: keys.length })
       total += keys.length
       keys = []
     }
@@ -125,19 +127,25 @@ export class KeyIndex {
       this.total = total
       this.#onChange()
     }
-    for await (const key of this.store.keys(mode === 'prefix' && prefix.length > 0 ? { prefix, signal } : { signal })) {
+    const range = mode === 'prefix' && prefix.length > 0 ? { prefix, signal } : { signal }
+    for await (const key of this.store.keys(range)) {
       if (signal.aborted) return
-      if (mode === 'prefix' || this.matches(key)) keys.push(key)
+      if (mode === 'prefix' || this.#contained(key)) keys.push(key)
       if (keys.length === PAGE) closePage()
       if (performance.now() - told > TELL_MS) {
         if (total >= this.total || total >= PAGE) show()
-        told = performance.now()
         await new Promise((resolve) => setTimeout(resolve))
+        told = performance.now()
       }
     }
     if (signal.aborted) return
     if (keys.length > 0 || pages.length === 0) closePage()
     show()
+  }
+
+  /** @param {string | Uint8Array} key */
+  #contained(key) {
+    return (typeof key === 'string' ? key : showKey(key).text).toLowerCase().includes(this.filter.text)
   }
 
   /** The key of a row, or undefined while it is being read. @param {number} row */
@@ -271,7 +279,7 @@ export class KeyIndex {
     if (next !== undefined) range.lt = next.first
     if (prefix.length > 0) range.prefix = prefix
     const keys = []
-    for await (const key of this.store.keys(range)) keys.push(key)
+    for await (const key of this.store.keys(range)) keys.push(bytesOf(key))
     return keys
   }
 

@@ -186,6 +186,7 @@ export class KeyList {
       this.#does.onSelect(key)
       this.draw()
     } else if (row < this.#index.total) {
+      this.#selected = null
       setTimeout(() => row === this.#active && this.#tell(), 30)
     }
   }

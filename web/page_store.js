@@ -1,8 +1,16 @@
 // page_store.js: the one module of the page that talks to the database. Keys and values are bytes here: what the page
 // shows must not depend on how somebody encoded them.
 
-import { Database, DatabaseError } from '../bindings/js/browser.js'
-import { deleteDatabase, estimate, importDatabase, listDatabases, persist } from '../bindings/js/src/storage.js'
+import { Database, DatabaseError, HostError } from '../bindings/js/browser.js'
+import { statusError } from '../bindings/js/src/errors.js'
+import {
+  deleteDatabase,
+  estimate,
+  exportDatabase,
+  importDatabase,
+  listDatabases,
+  persist,
+} from '../bindings/js/src/storage.js'
 import { toBytes } from './bytes_text.js'
 
 const TEXT = { keyEncoding: 'utf8', valueEncoding: 'utf8' }
@@ -32,6 +40,8 @@ const HELP = {
   ERR_DB_NOT_DATABASE: 'This is not a Varve database. A .varve file comes from Export here, or from “varve backup”.',
   ERR_DB_CORRUPT: 'The database is damaged. “varve repair” on the command line saves what is whole.',
   ERR_DB_NEWER_FORMAT: 'A newer version of Varve wrote this. Use that version to open it.',
+  ERR_DB_UNSUPPORTED: 'This browser, or a private window of it, cannot do that.',
+  ERR_DB_LEADER_LOST: 'The tab that had the database open was closed meanwhile. Try again.',
   ERR_DB_LOCKED: 'Somebody else has this database open. Close it there and try again.',
 }
 
@@ -80,15 +90,18 @@ export class PageStore {
   /** Makes a database of a file; it must not exist yet. @param {Blob} file @param {string} name
    * @param {(done: number, total: number) => void} onProgress */
   static async importFile(file, name, onProgress) {
-    await importDatabase(name, file, { onProgress })
+    try {
+      await importDatabase(name, file, { onProgress })
+    } catch (error) {
+      if (error instanceof HostError) throw statusError(error.status, error.message, error)
+      throw error
+    }
   }
 
-  /** The whole database as the bytes of one file. @param {(done: number, total: number) => void} onProgress
-   * @returns {Promise<Blob>} */
-  async exportFile(onProgress) {
-    const { readable, writable } = new TransformStream()
-    const [blob] = await Promise.all([new Response(readable).blob(), this.db.backup(writable, { onProgress })])
-    return blob
+  /** A database that nobody has open, as the bytes of one file. @param {string} name
+   * @param {(done: number, total: number) => void} onProgress @returns {Promise<Blob>} */
+  static async exportFile(name, onProgress) {
+    return new Response(await exportDatabase(name, { onProgress })).blob()
   }
 
   /** @returns {Promise<string[]>} */
@@ -103,18 +116,17 @@ export class PageStore {
   }
 
   /** Keys come as text, as changes do (see watch), until one is no text: from there on as bytes.
-   * @param {KeyRange} range @returns {AsyncIterable<Uint8Array>} */
+   * @param {KeyRange} range @returns {AsyncIterable<string | Uint8Array>} */
   async *keys(range) {
-    /** @type {Uint8Array | undefined} */
     let last
     for await (const text of this.rows.keys({ ...range, keyEncoding: TEXT_KEYS })) {
       if (text.includes('\ufffd')) {
         const { gte: _, ...rest } = range
-        yield* this.rows.keys(last === undefined ? range : { ...rest, gt: last })
+        yield* this.rows.keys(last === undefined ? range : { ...rest, gt: toBytes(last) })
         return
       }
-      last = toBytes(text)
-      yield last
+      last = text
+      yield text
     }
   }
 

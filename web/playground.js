@@ -39,6 +39,8 @@ const attempt = (run) => void run().catch(fail)
 /** Opens a database and shows it. @param {string} name */
 async function openDatabase(name) {
   const opened = await PageStore.open(name)
+  byId('trouble', HTMLElement).hidden = true
+  /** @type {PageStore | undefined} none yet */
   const old = store
   store = opened
   store.durability = durability.get() === 'strict' ? 'strict' : 'relaxed'
@@ -46,7 +48,6 @@ async function openDatabase(name) {
   closeViews()
   await old?.close()
   lastName.set(name)
-  byId('database-name', HTMLElement).textContent = name
   byId('kept', HTMLElement).textContent = store.persistent ? '' : 'In memory: gone when this page is closed'
   document.title = `${name} – Varve playground`
   const address = new URL(location.href)
@@ -54,6 +55,7 @@ async function openDatabase(name) {
   history.replaceState(null, '', address)
   await showSpaces()
   showSpace('')
+  byId('database-name', HTMLElement).textContent = name
   engine.use(store)
 }
 
@@ -109,16 +111,23 @@ async function importFile(file) {
   }
 }
 
+/** The database is closed meanwhile: what is exported is then the whole of it. */
 async function exportFile() {
-  const job = new Job(`Exporting ${store.name}`)
+  const { name } = store
+  const job = new Job(`Exporting ${name}`)
+  const tell = (/** @type {number} */ done, /** @type {number} */ total) =>
+    job.show(done, total, `${size(done)} of ${size(total)}`)
+  closeViews()
   try {
-    const blob = await store.exportFile((done, total) => job.show(done, total, `${size(done)} of ${size(total)}`))
+    await store.close()
+    const blob = await PageStore.exportFile(name, tell)
     const url = URL.createObjectURL(blob)
-    html('a', { href: url, download: `${store.name.replace(/[^\w.-]+/g, '_')}.varve` }).click()
+    html('a', { href: url, download: `${name.replace(/[^\w.-]+/g, '_')}.varve` }).click()
     setTimeout(() => URL.revokeObjectURL(url), 60_000)
-    toast(`Exported ${store.name}.varve, ${size(blob.size)}. “varve” on the command line opens it too.`)
+    toast(`Exported ${name}.varve, ${size(blob.size)}. “varve” on the command line opens it too.`)
   } finally {
     job.end()
+    await openDatabase(name)
   }
 }
 
@@ -173,7 +182,7 @@ async function showDatabases() {
 
 /** @param {{ name: string, size: number }} database @param {HTMLDialogElement} box @param {() => void} redraw */
 function databaseRow({ name, size: bytes }, box, redraw) {
-  const current = name === store.name
+  const current = name === store?.name
   const open = () => {
     box.close()
     if (!current) attempt(() => openDatabase(name))
@@ -245,7 +254,7 @@ function onKey(event) {
   if (document.querySelector('dialog[open]') !== null) return
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 's') {
     event.preventDefault()
-    if (document.body.dataset['view'] === 'data') attempt(() => data.editor.save())
+    if (document.body.dataset['view'] === 'data') void data?.editor.save()
     return
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return
@@ -258,7 +267,7 @@ function onKey(event) {
     byId('search', HTMLInputElement).select()
   } else if (event.key === 'n') {
     showView('data')
-    data.add()
+    data?.add()
   } else if (event.key === '?') showShortcuts(singleKeys)
   else return
   event.preventDefault()
@@ -268,7 +277,7 @@ function onEscape() {
   if (document.body.dataset['view'] !== 'data') return
   const search = byId('search', HTMLInputElement)
   if (document.activeElement === search && search.value !== '') data.clearSearch()
-  else data.leave()
+  else data?.leave()
 }
 
 // ---- Files
@@ -302,7 +311,9 @@ function listenToFiles() {
 
 function listenToBar() {
   byId('export', HTMLButtonElement).addEventListener('click', () => attempt(exportFile))
-  byId('databases', HTMLButtonElement).addEventListener('click', () => attempt(showDatabases))
+  for (const id of ['databases', 'trouble-other']) {
+    byId(id, HTMLButtonElement).addEventListener('click', () => attempt(showDatabases))
+  }
   byId('help', HTMLButtonElement).addEventListener('click', () => showShortcuts(singleKeys))
   byId('load-sample', HTMLButtonElement).addEventListener('click', () => attempt(loadSample))
   byId('empty-add', HTMLButtonElement).addEventListener('click', () => data.add())
@@ -330,13 +341,22 @@ async function start() {
   showView('data')
   document.addEventListener('keydown', onKey)
   addEventListener('beforeunload', (event) => data?.editor.isDirty && event.preventDefault())
+  await openFirst(name)
+}
+
+/** Opens the database that the page begins with; when that fails the page says so in the place of its keys.
+ * @param {string} name */
+async function openFirst(name) {
+  const trouble = byId('trouble', HTMLElement)
+  trouble.hidden = true
   try {
     await openDatabase(name)
   } catch (error) {
-    const text = `“${name}” could not be opened. ${explain(error)}`
-    const other = () => attempt(() => openDatabase(FIRST))
-    if (name === FIRST) toast(text, undefined, true)
-    else toast(text, { label: `Open “${FIRST}”`, run: other }, true)
+    byId('database-name', HTMLElement).textContent = name
+    byId('trouble-title', HTMLElement).textContent = `“${name}” could not be opened`
+    byId('trouble-text', HTMLElement).textContent = explain(error)
+    byId('trouble-again', HTMLButtonElement).onclick = () => attempt(() => openFirst(name))
+    trouble.hidden = false
   }
 }
 

@@ -43,6 +43,7 @@ export class DataView {
     })
     this.#listen()
     this.search.value = ''
+    byId('key-count', HTMLElement).textContent = ''
     this.editor.clear()
     void this.index.rebuild()
   }
@@ -227,9 +228,9 @@ export class DataView {
 
   async #clearRange() {
     const { total, filter } = this.index
-    const which = filter.text === '' ? 'all entries' : `all entries whose keys begin with “${filter.text}”`
     const yes = `Delete ${counted(total, 'entry', 'entries')}`
-    const text = `This deletes ${which}: ${count(total)}. It cannot be undone.`
+    const which = filter.text === '' ? '' : ` whose keys begin with “${filter.text}”`
+    const text = `This deletes ${total === 1 ? 'the entry' : `all ${count(total)} entries`}${which}. It cannot be undone.`
     if (!(await ask({ title: 'Delete all of these?', text, yes }))) return
     await this.store.clear(filter.prefix.length === 0 ? {} : { prefix: filter.prefix })
     this.editor.clear()

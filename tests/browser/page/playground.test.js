@@ -194,6 +194,7 @@ test('keeps what is stored over a reload', async () => {
   assert.equal(await page.locator('#database-name').textContent(), 'places')
   await page.getByRole('button', { name: 'Database:' }).click()
   await page.getByRole('button', { name: 'playground', exact: true }).click()
+  await page.waitForFunction(() => document.querySelector('#database-name')?.textContent === 'playground')
   await counts('171,075 entries')
   await search('PT/Lisbon/')
   await counts('1 match')
