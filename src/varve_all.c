@@ -39,6 +39,7 @@
 #include "env/vfs_single_slots.c"
 #include "env/vfs_single_publish.c"
 #include "env/vfs_single_files.c"
+#include "env/vfs_single_salvage.c"
 #include "env/vfs_single.c"
 #include "env/env.c"
 #if defined(__EMSCRIPTEN__)
@@ -106,6 +107,8 @@
 #include "lsm/lsm_check.c"
 #include "lsm/repair_window.c"
 #include "lsm/repair_scan.c"
+#include "lsm/repair_pages.c"
+#include "lsm/repair_pages_tables.c"
 #include "lsm/repair_table.c"
 #include "lsm/repair_log.c"
 #include "lsm/repair_merge.c"

@@ -16,7 +16,7 @@ VARVE_API int varve_repair(const char *source, const char *target, const varve_r
   }
   env *from, *to;
   /* What lies beside a database that lost its SUPER is no reason to leave it alone. */
-  TRY(api_open_env(source, VFS_PLACE_READ_ONLY, o->lock_wait_ms, VARVE_OK, &from));
+  TRY(api_open_env(source, VFS_PLACE_READ_ONLY | VFS_PLACE_SALVAGE, o->lock_wait_ms, VARVE_OK, &from));
   int rc = api_open_env(target, VFS_PLACE_CREATE, o->lock_wait_ms, VARVE_EXISTS, &to);
   if (rc >= 0) {
     rc = lsm_repair(from, to, o, report == NULL ? &unused : report);

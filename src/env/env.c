@@ -6,7 +6,7 @@
 /* A place that is one file is the base of many. */
 static int env_place(allocator *alloc, const char *path, uint32_t flags, vfs **fs) {
   vfs *base;
-  TRY(env_target_place(alloc, path, flags, &base));
+  TRY(env_target_place(alloc, path, flags & ~VFS_PLACE_SALVAGE, &base));
   if ((base->traits & VFS_ONE_FILE) == 0) {
     *fs = base;
     return VARVE_OK;

@@ -45,6 +45,7 @@ typedef enum file_kind {
 #define VFS_MAP_WRITE 2u  /* map of a preallocated WAL works: stores to it survive the death of the process */
 #define VFS_THREADS   4u  /* may be called from many threads */
 #define VFS_READ_ONLY 8u  /* opened for reading: every changing call fails with READONLY */
+#define VFS_LOST      32u /* see vfs_single_lost; known once it is locked */
 #define VFS_ONE_FILE  16u /* the place is one file: it holds FILE_SINGLE alone, or is a vfs_single over such a place */
 
 #define VFS_CREATE 1u /* open: create the file, empty; it must not exist (EXISTS) */
@@ -168,6 +169,7 @@ static inline int vfs_close_fs(vfs *fs) {
 /* How to open a place: for vfs_*_open and env_open. */
 #define VFS_PLACE_CREATE    1u /* make the directory when it is missing (its parent must exist) */
 #define VFS_PLACE_READ_ONLY 2u /* open for reading only */
+#define VFS_PLACE_SALVAGE   4u /* with READ_ONLY, for a repair: a single file opens even when its directory is lost */
 
 /* Files in memory, for ":memory:" and tests. It also stands for one directory kept by the caller: closing the fs frees
  * everything. Maps for reading and writing. */
@@ -187,5 +189,27 @@ INTERNAL int vfs_host_open(allocator *alloc, const char *path, uint32_t flags, v
  * NOT_DATABASE for a file of something else, CORRUPT, NEWER_FORMAT. The file is made, read and checked under the lock:
  * in the first `lock` that succeeds. The traits say what the base can do for it. */
 INTERNAL int vfs_single_open(allocator *alloc, vfs *base, uint32_t flags, vfs **fs);
+
+/* ---- a single file whose directory is lost: VFS_PLACE_SALVAGE, and then the trait VFS_LOST ----
+ *
+ * It has no files but FILE_SINGLE, number 0, which is not listed: all its bytes, from the first. Who knows the formats
+ * finds the files in there and says where they are. Bytes behind the end are zeros. */
+
+typedef struct vfs_piece {
+  uint64_t at, size; /* bytes of FILE_SINGLE, both multiples of VFS_PIECE_UNIT */
+} vfs_piece;
+#define VFS_PIECE_UNIT 4096u
+
+/* Why the place would not open without SALVAGE, as a status and its message. */
+INTERNAL int vfs_single_lost(vfs *fs);
+/* From now on there is this file, in these pieces, which hold `size` bytes at least; it replaces one of its name, which
+ * must not be open. NOMEM. */
+INTERNAL int vfs_single_adopt(vfs *fs, file_kind kind, uint64_t number, uint64_t size, const vfs_piece *pieces,
+                              size_t count);
+/* Visits each file of each directory that stands somewhere in the file, old ones too: they are known by their second
+ * copy, not by a checksum, so all of it is a guess to be compared with the bytes. `visit` must not adopt. */
+typedef int (*vfs_single_visit)(void *context, file_kind kind, uint64_t number, uint64_t size, const vfs_piece *pieces,
+                                size_t count);
+INTERNAL int vfs_single_images(vfs *fs, vfs_single_visit visit, void *context);
 
 #endif

@@ -26,7 +26,7 @@ static size_t single_find(const single *s, file_kind kind, uint64_t number) {
   return low;
 }
 
-static single_node *single_lookup(const single *s, file_kind kind, uint64_t number) {
+INTERNAL single_node *single_lookup(const single *s, file_kind kind, uint64_t number) {
   size_t at = single_find(s, kind, number);
   if (at == s->count || s->nodes[at]->kind != kind || s->nodes[at]->number != number) return NULL;
   return s->nodes[at];
@@ -48,8 +48,7 @@ static int single_changes(single *s, file_kind kind, uint64_t number) {
 
 /* ---- files ---- */
 
-/* A new empty node, in the list; guard is held. */
-static int single_create(single *s, file_kind kind, uint64_t number, single_node **created) {
+INTERNAL int single_create(single *s, file_kind kind, uint64_t number, single_node **created) {
   allocator *a = s->base.alloc;
   single_node **nodes = mem_grow(a, s->nodes, s->count, &s->room, sizeof(*nodes), "the list of files");
   if (nodes == NULL) return VARVE_NOMEM;
@@ -73,7 +72,8 @@ static int single_open(vfs *fs, file_kind kind, uint64_t number, uint32_t flags,
   single *s = single_of(fs);
   int rc = VARVE_OK;
   *file = NULL;
-  ASSERT(kind < FILE_KINDS && number <= SINGLE_NUMBER_MAX && (kind == FILE_SUPER) == (number == 0));
+  bool known = kind < FILE_KINDS || (kind == FILE_SINGLE && (fs->traits & VFS_LOST) != 0);
+  ASSERT(known && number <= SINGLE_NUMBER_MAX && (kind == FILE_SUPER || kind == FILE_SINGLE) == (number == 0));
   TRY(single_need(s));
   if ((flags & (VFS_CREATE | VFS_WRITE)) != 0) TRY(single_changes(s, kind, number));
   if ((flags & VFS_CREATE) != 0) TRY(single_make_room(s));
@@ -171,7 +171,7 @@ static int single_list(vfs *fs, vfs_visit visit, void *context) {
       size = node->size;
     }
     mutex_unlock(&s->guard);
-    if (node == NULL) return VARVE_OK;
+    if (node == NULL || kind == FILE_SINGLE) return VARVE_OK;
     int rc = visit(context, kind, number, size);
     if (rc != 0) return rc;
     number++;
@@ -265,7 +265,7 @@ static int single_look(single *s) {
   size_t got;
   STEP(vfs_read_at(file, 0, pages, head, &got));
   int what = single_header_check(s, pages, size);
-  s->base.foreign = what == VARVE_NOT_DATABASE;
+  s->base.foreign = what == VARVE_NOT_DATABASE && (s->flags & VFS_PLACE_SALVAGE) == 0;
 out:
   mem_free(s->base.alloc, pages, head);
   ALSO(vfs_close(file));

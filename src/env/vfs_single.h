@@ -2,7 +2,8 @@
  *
  * The bytes are drawn in docs/FORMAT.md, "One file". vfs_single.c is the door (the place, names), vfs_single_files.c
  * the bytes of files, vfs_single_publish.c the moments at which directories are written, vfs_single_slots.c their bytes
- * and those of slots and header, vfs_single_space.c the pages that are free.
+ * and those of slots and header, vfs_single_space.c the pages that are free, vfs_single_salvage.c what a repair does
+ * without a directory.
  *
  * Numbers of changes tie it together: every change of a size, of extents or of names counts `change` up, and a
  * directory is known by the number it was made at.
@@ -90,6 +91,8 @@ typedef struct single {
   single_range newest_pages; /* of the newest one; may be the same */
   int failed;                /* status of the sync that failed; kept for ever */
   char failure[STATUS_MESSAGE_SIZE];
+  int lost; /* with VFS_LOST: why the place does not open */
+  char lost_message[STATUS_MESSAGE_SIZE];
 
   single_node **nodes; /* by (kind, number) */
   size_t count, room;
@@ -176,6 +179,13 @@ INTERNAL void single_directory_put(single *s, bool synced, uint64_t *end);
 /* Fills nodes and space, both empty, from a directory whose checksum is right. CORRUPT, NOMEM. */
 INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint8_t *data);
 
+/* ---- vfs_single_salvage.c ---- */
+
+/* No directory counts, as the thread's message and `rc` say: all bytes become FILE_SINGLE. */
+INTERNAL int single_salvage_load(single *s, int rc);
+/* The file ends before its directory says so: no file is larger than what there may be of it. */
+INTERNAL void single_salvage_clip(single *s);
+
 /* ---- vfs_single_publish.c ---- */
 
 /* Opens, and makes when it may, the file below, and reads its directory. publishing is held. */
@@ -192,6 +202,12 @@ INTERNAL int single_publish(single *s, uint64_t change, bool synced);
 INTERNAL int single_make_room(single *s);
 /* Before others may have the file: publishes what was not, and cuts off the free tail. */
 INTERNAL int single_settle(single *s);
+
+/* ---- vfs_single.c ---- */
+
+/* A new empty node, in the list; guard is held. */
+INTERNAL int single_create(single *s, file_kind kind, uint64_t number, single_node **created);
+INTERNAL single_node *single_lookup(const single *s, file_kind kind, uint64_t number);
 
 /* ---- vfs_single_files.c ---- */
 

@@ -190,7 +190,9 @@ INTERNAL int single_read_at(vfs_file *file, uint64_t offset, void *data, size_t 
     files_piece p = files_locate(s, node, offset, left, false);
     size_t done;
     TRY(vfs_read_at(s->file, p.at, out, (size_t)p.size, &done));
-    if (done < p.size) {
+    bool salvage = (s->flags & VFS_PLACE_SALVAGE) != 0;
+    if (done < p.size && salvage) memset(out + done, 0, (size_t)p.size - done);
+    if (done < p.size && !salvage) {
       return status_fail(VARVE_CORRUPT, "%s is cut short: %s has bytes at offset %llu; restore it from a backup",
                          s->base.location, file_name(file->kind, file->number), (unsigned long long)(p.at + done));
     }

@@ -276,9 +276,10 @@ static int load_bytes(single *s, uint64_t offset, uint8_t *data, size_t size) {
  * of it are whole. */
 static int load_directory(single *s, const single_slot *slot, bool *sound) {
   bool promised = (slot->flags & SINGLE_SLOT_SYNCED) != 0;
+  bool salvage = (s->flags & VFS_PLACE_SALVAGE) != 0 && single_directory_copy(slot) <= s->size;
   int rc = VARVE_OK;
-  if (slot->end > s->size) {
-    if (!promised) return VARVE_DONE;
+  if (slot->end > s->size && !promised) return VARVE_DONE;
+  if (slot->end > s->size && !salvage) {
     return status_fail(VARVE_CORRUPT,
                        "%s is cut short: it has %llu bytes, and its directory says %llu at least; restore it from a "
                        "backup",
@@ -305,6 +306,7 @@ static int load_directory(single *s, const single_slot *slot, bool *sound) {
   }
   STEP(single_space_init(s->base.alloc, &s->space));
   STEP(single_directory_get(s, slot, data));
+  if (slot->end > s->size) single_salvage_clip(s);
 out:
   mem_free(s->base.alloc, data, size);
   return rc;
@@ -392,6 +394,8 @@ static int load_repeat(single *s) {
 
 INTERNAL int single_load(single *s) {
   bool writable = (s->base.traits & VFS_READ_ONLY) == 0;
+  ASSERT(!writable || (s->flags & VFS_PLACE_SALVAGE) == 0);
+  s->base.traits &= ~VFS_LOST;
   const size_t head = (size_t)(SINGLE_FIRST_PAGE + 1) * SINGLE_PAGE;
   int rc = VARVE_OK;
   ASSERT(s->file == NULL && s->count == 0);
@@ -408,8 +412,14 @@ INTERNAL int single_load(single *s) {
     rc = VARVE_OK;
   }
   bool sound = true, header = rc != VARVE_CORRUPT;
-  if (rc != VARVE_MISSING && rc != VARVE_CORRUPT && rc < 0) goto out;
-  STEP(rc == VARVE_MISSING ? load_nothing(s) : load_newest(s, pages, &sound)); /* a header says nothing of its own */
+  bool salvage = (s->flags & VFS_PLACE_SALVAGE) != 0;
+  if (rc == VARVE_OK || rc == VARVE_CORRUPT) rc = load_newest(s, pages, &sound); /* a header says nothing of its own */
+  if (rc == VARVE_MISSING) rc = load_nothing(s);
+  if (salvage && (rc == VARVE_CORRUPT || rc == VARVE_NOT_DATABASE)) {
+    load_clear(s);
+    rc = single_salvage_load(s, rc);
+  }
+  if (rc < 0) goto out;
   s->high = MAX(s->size, single_space_top(&s->space) * SINGLE_PAGE);
   s->cut = false;
   s->change = s->names_changed = s->published = s->durable = 0;

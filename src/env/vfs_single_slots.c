@@ -239,14 +239,10 @@ static int slots_get_extent(slots_reader *d, single_node *node, uint64_t first, 
   if (page < SINGLE_FIRST_PAGE || page > d->pages_max || *pages > d->pages_max - page) {
     return slots_damaged(d, "an extent is not in the file");
   }
-  single_range range = {page, page + *pages};
-  int rc = single_space_claim(d->s->base.alloc, &d->s->space, range);
-  if (rc == VARVE_EXISTS) return slots_damaged(d, "a page is in use twice");
-  TRY(rc);
   TRY(single_node_room(d->s, node));
   node->extents[node->count++] = (single_extent){page, *pages, first, *pages * SINGLE_PAGE};
   d->s->extents++;
-  d->behind = range.end;
+  d->behind = page + *pages;
   return VARVE_OK;
 }
 
@@ -267,6 +263,45 @@ static int slots_get_file(slots_reader *d, file_kind kind, uint64_t before, sing
   return VARVE_OK;
 }
 
+static void slots_sift(single_range *list, size_t at, size_t count) {
+  single_range moved = list[at];
+  for (size_t child; (child = 2 * at + 1) < count; at = child) {
+    if (child + 1 < count && list[child].start < list[child + 1].start) child++;
+    if (moved.start >= list[child].start) break;
+    list[at] = list[child];
+  }
+  list[at] = moved;
+}
+
+/* Claims what the directory names, ascending: in the order of the files every claim could move all free ranges. */
+static int slots_claim(const slots_reader *d, const single_slot *slot) {
+  single *s = d->s;
+  size_t count = 0, total = s->extents + 1;
+  int rc = VARVE_OK;
+  single_range *list = mem_alloc(s->base.alloc, total * sizeof *list);
+  if (list == NULL) return mem_fail(total * sizeof *list, "the pages in use");
+  list[count++] = single_directory_range(slot);
+  for (size_t i = 0; i < s->count; i++) {
+    const single_node *node = s->nodes[i];
+    for (size_t k = 0; k < node->count; k++) {
+      const single_extent *e = &node->extents[k];
+      list[count++] = (single_range){e->page, e->page + e->pages};
+    }
+  }
+  ASSERT(count == total);
+  for (size_t i = count / 2; i > 0; i--) slots_sift(list, i - 1, count);
+  for (size_t left = count; left > 1; left--) {
+    single_range last = list[0];
+    list[0] = list[left - 1];
+    list[left - 1] = last;
+    slots_sift(list, 0, left - 1);
+  }
+  for (size_t i = 0; i < count; i++) STEP(single_space_claim(s->base.alloc, &s->space, list[i]));
+out:
+  mem_free(s->base.alloc, list, total * sizeof *list);
+  return rc == VARVE_EXISTS ? slots_damaged(d, "a page is in use twice") : rc;
+}
+
 INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint8_t *data) {
   ASSERT(s->count == 0 && s->extents == 0);
   allocator *a = s->base.alloc;
@@ -276,7 +311,6 @@ INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint
                     data,
                     single_pages(slot->end),
                     SINGLE_FIRST_PAGE};
-  TRY(single_space_claim(a, &s->space, single_directory_range(slot))); /* nothing else is claimed yet */
   uint64_t counts[FILE_KINDS], total = 0;
   for (unsigned k = 0; k < FILE_KINDS; k++) {
     if (!read_varint64(&d.r, &counts[k])) return slots_damaged(&d, "it is cut short");
@@ -301,7 +335,8 @@ INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint
       before = node->number;
     }
   }
-  return reader_left(&d.r) == 0 ? VARVE_OK : slots_damaged(&d, "something follows the last file");
+  if (reader_left(&d.r) > 0) return slots_damaged(&d, "something follows the last file");
+  return slots_claim(&d, slot);
 }
 
 #undef HEADER_MAGIC

@@ -82,8 +82,7 @@ INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank
 
 /* ---- which files count ---- */
 
-static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
-  repair *r = context;
+INTERNAL int repair_add_file(repair *r, file_kind kind, uint64_t number, uint64_t size) {
   repair_file *list = mem_grow(r->alloc, r->files, r->file_count, &r->file_room, sizeof *list, REPAIR_LIST);
   if (list == NULL) return VARVE_NOMEM;
   r->files = list;
@@ -92,7 +91,11 @@ static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t
   return VARVE_OK;
 }
 
-static const repair_file *repair_find_file(const repair *r, file_kind kind, uint64_t number) {
+static int repair_visit(void *context, file_kind kind, uint64_t number, uint64_t size) {
+  return repair_add_file(context, kind, number, size);
+}
+
+INTERNAL repair_file *repair_find_file(const repair *r, file_kind kind, uint64_t number) {
   for (uint32_t i = 0; i < r->file_count; i++) {
     if (r->files[i].kind == kind && r->files[i].number == number) return &r->files[i];
   }
@@ -179,6 +182,16 @@ static int repair_read_manifest(repair *r, uint64_t number, manifest_remains *x)
   return VARVE_OK;
 }
 
+/* Whether there is a table that was made after the state's last edit. What lies in free pages of a single file is no
+ * orphan that says anything; this is. It is part of the database, or holds nothing that is not in the state's tables
+ * and logs. */
+static bool repair_has_newer(const repair *r) {
+  for (uint32_t i = 0; i < r->file_count; i++) {
+    if (r->files[i].kind == FILE_SST && r->files[i].number >= r->remains.state.next_number) return true;
+  }
+  return false;
+}
+
 static void repair_forget_state(repair *r) {
   manifest_state *s = &r->remains.state;
   if (s->current != NULL) pin_unref(&s->current->pin);
@@ -193,7 +206,10 @@ static int repair_check_state(repair *r, char reason[STATUS_MESSAGE_SIZE]) {
   if (v == NULL) return VARVE_OK;
   bool present = repair_is_present(r, v);
   TRY(repair_has_log(r, &r->remains.state, &log_there));
-  if (present && (log_there || !repair_has_orphan(r, v))) return VARVE_OK;
+  if (r->pages != NULL ? !repair_has_newer(r) : !repair_has_orphan(r, v)) {
+    if (present || r->pages != NULL) return VARVE_OK;
+  }
+  if (present && log_there) return VARVE_OK;
   if (reason[0] == '\0') {
     static const char tables[] = "it names tables that are not there", log[] = "it names a log that is not there";
     memcpy(reason, present ? log : tables, present ? sizeof log : sizeof tables);
@@ -215,6 +231,21 @@ static void repair_tell_state(repair *r, uint64_t named, const char *reason) {
   } else if (reason[0] != '\0') {
     repair_tell(r, (varve_repair_loss){.file = name, .reason = reason, .harmless = true});
   }
+  if (r->pages == NULL || r->report->list_lost || !repair_has_newer(r)) return;
+  repair_tell(r, (varve_repair_loss){.file = name,
+                                     .reason = "tables that are newer than it were found and used: what was deleted "
+                                               "or overwritten may be back"});
+}
+
+/* The rest of what the pages of a single file without a directory hold. */
+static int repair_page_files(repair *r, char reason[STATUS_MESSAGE_SIZE]) {
+  if (r->pages != NULL) {
+    TRY(repair_pages_tables(r));
+    TRY(repair_pages_logs(r));
+  }
+  bool listed = r->remains.state.current != NULL;
+  TRY(repair_check_state(r, reason));
+  return r->pages != NULL && listed && r->remains.state.current == NULL ? repair_pages_tables(r) : VARVE_OK;
 }
 
 /* Finds out what is known of the set of files: by the manifest that SUPER names, else by all that there are. */
@@ -232,7 +263,7 @@ static int repair_state(repair *r) {
     if (reason[0] == '\0') memcpy(reason, x.reason, sizeof reason);
     TRY(repair_join_remains(r, &x));
   }
-  TRY(repair_check_state(r, reason));
+  TRY(repair_page_files(r, reason));
   repair_tell_state(r, named, reason);
   return VARVE_OK;
 }
@@ -246,13 +277,34 @@ static bool repair_is_removed(const repair *r, uint64_t number) {
   return false;
 }
 
+/* Tables that the list names and that were not found in the pages. */
+static void repair_tell_missing(repair *r, const version *v) {
+  for (uint32_t level = 0; v != NULL && level < LEVELS; level++) {
+    for (uint32_t i = 0; i < v->level[level].count; i++) {
+      const table_meta *meta = v->level[level].tables[i];
+      if (repair_find_file(r, FILE_SST, meta->number) != NULL) continue;
+      r->report->tables++;
+      r->report->tables_damaged++;
+      r->report->tables_lost++;
+      r->report->bytes_lost += meta->size;
+      repair_tell(r, (varve_repair_loss){.file = file_name(FILE_SST, meta->number),
+                                         .size = meta->size,
+                                         .reason = "its pages were not found",
+                                         .after = meta->smallest,
+                                         .before = meta->largest});
+    }
+  }
+}
+
 static int repair_tables(repair *r) {
   const version *v = r->remains.state.current;
+  uint64_t newer = r->pages != NULL ? r->remains.state.next_number : UINT64_MAX;
+  if (r->pages != NULL) repair_tell_missing(r, v);
   for (uint32_t i = 0; i < r->file_count; i++) {
     const repair_file *f = &r->files[i];
     if (f->kind != FILE_SST) continue;
     const table_meta *meta = version_find_table(v, f->number);
-    if (v != NULL ? meta != NULL : !repair_is_removed(r, f->number)) {
+    if (v != NULL ? meta != NULL || f->number >= newer : !repair_is_removed(r, f->number)) {
       TRY(repair_table(r, f->number, f->size, meta));
       continue;
     }
@@ -313,9 +365,20 @@ out:
 
 /* ---- all of it ---- */
 
+/* Lists the files of the source, or of a single file without a directory those that say which others count. */
+static int repair_files(repair *r) {
+  if ((r->from->fs->traits & VFS_LOST) == 0) return vfs_list(r->from->fs, repair_visit, r);
+  TRY(repair_pages_open(r));
+  if (repair_pages_empty(r)) return vfs_single_lost(r->from->fs);
+  repair_tell(r, (varve_repair_loss){.file = "the directory",
+                                     .reason = "it is damaged, and was made anew from what the pages hold",
+                                     .harmless = true});
+  return VARVE_OK;
+}
+
 static int repair_all(repair *r) {
-  TRY(vfs_list(r->from->fs, repair_visit, r));
-  if (r->file_count == 0) {
+  TRY(repair_files(r));
+  if (r->file_count == 0 && r->pages == NULL) {
     return status_fail(VARVE_MISSING, "there is no database at %s, nor anything left of one", r->from->fs->location);
   }
   TRY(repair_state(r));
@@ -345,6 +408,7 @@ INTERNAL int lsm_repair(env *from, env *to, const varve_repair_options *options,
   mem_free(r.alloc, r.sources, r.source_room * sizeof *r.sources);
   mem_free(r.alloc, r.files, r.file_room * sizeof *r.files);
   manifest_remains_free(from, &r.remains);
+  repair_pages_close(&r);
   edit_free(&r.tables);
   buf_free(&r.ranges);
   block_cache_destroy(r.cache);

@@ -1,6 +1,7 @@
 /* repair.h: what the files of the repair share.
  *
  *   repair.c         decides which files count, and publishes the new database
+ *   repair_pages.c   the files of a single file whose directory is lost; repair_pages_tables.c: its tables
  *   repair_window.c  reading files of which any byte may be wrong or unreadable
  *   repair_table.c   a damaged table: its whole blocks as a clean table in the target
  *   repair_log.c     the logs: their whole frames as tables in the target
@@ -29,6 +30,8 @@ typedef struct repair_file {
   uint64_t number, size;
 } repair_file;
 
+typedef struct repair_pages repair_pages;
+
 typedef struct repair {
   env *from, *to;
   allocator *alloc;
@@ -40,6 +43,7 @@ typedef struct repair {
   repair_file *files;   /* of the source, by kind and number */
   uint32_t file_count;
   size_t file_room;
+  repair_pages *pages;      /* NULL = there is a directory, of whatever kind */
   manifest_remains remains; /* of the manifest that counts; remains.state.current NULL = all files are used */
   repair_source *sources;
   uint32_t source_count;
@@ -56,12 +60,25 @@ typedef struct repair {
 INTERNAL void repair_tell(repair *r, varve_repair_loss loss);
 /* `bytes` more are done; ABORTED when the caller wants. */
 INTERNAL int repair_progress(repair *r, uint64_t bytes);
+/* A file of the source. */
+INTERNAL int repair_add_file(repair *r, file_kind kind, uint64_t number, uint64_t size);
+INTERNAL repair_file *repair_find_file(const repair *r, file_kind kind, uint64_t number);
 /* Adds a source; takes over nothing. */
 INTERNAL int repair_add_source(repair *r, env *e, uint64_t number, uint64_t rank, const sst_summary *s);
 INTERNAL int repair_add_range(repair *r, const range_tombstone *f);
 /* The reason in the thread's message, without the file and offset that it begins with: "checksum mismatch". */
 INTERNAL void repair_reason(char reason[STATUS_MESSAGE_SIZE]);
 #define REPAIR_LIST "a list of a repair" /* what memory is asked for */
+
+/* ---- repair_pages.c: in this order ---- */
+/* Finds what the pages of the source hold, and adds SUPER and the manifests to its files. */
+INTERNAL int repair_pages_open(repair *r);
+/* Adds the tables: those that r->remains.state names, and those that are newer than it; all, when there is no list. May
+ * be called again without one. */
+INTERNAL int repair_pages_tables(repair *r);
+INTERNAL int repair_pages_logs(repair *r);
+INTERNAL bool repair_pages_empty(const repair *r); /* nothing of a database was found */
+INTERNAL void repair_pages_close(repair *r);
 
 /* ---- repair_window.c ---- */
 

@@ -226,6 +226,15 @@ static int repair_scan_index(repair_scan *s, uint64_t offset, uint64_t left, uin
   return VARVE_OK;
 }
 
+INTERNAL bool repair_scan_like(const uint8_t *p, uint64_t size) {
+  uint8_t head[SCAN_BLOCK_HEAD];
+  if (size < SCAN_HEAD_BYTES) return false;
+  if (repair_scan_is_head(p)) return true;
+  uint32_t raw = get_u32(p);
+  return raw >= SCAN_BLOCK_HEAD && raw <= SST_BLOCK_BYTES_CAP && repair_scan_begin(p + 4, size - 4, head) &&
+         repair_scan_is_head(head);
+}
+
 /* ---- what is there ---- */
 
 /* Checks the section with a payload of `payload` bytes: *found is filled in when it is one. */

@@ -34,4 +34,7 @@ typedef struct repair_section {
 /* What begins at `offset`, a multiple of 8, if it is anything. OK also when nothing does. */
 INTERNAL int repair_scan_at(repair_scan *s, uint64_t offset, repair_section *found);
 
+/* Whether the first bytes of a block may be these; rarely true of others. */
+INTERNAL bool repair_scan_like(const uint8_t *p, uint64_t size);
+
 #endif

@@ -76,6 +76,28 @@ eachProgram('repair', (varve) => {
     assert.equal(varve.ok([target, 'scan']).out, `${lines.join('\n')}\n`)
   })
 
+  test('one file without its directory is saved whole, also without its first pages', () => {
+    const path = varve.path('.varve')
+    const rows = Array.from({ length: ENTRIES }, (_, i) => JSON.stringify({ key: `key${i}`, value: `value ${i}` }))
+    varve.ok([path, 'load'], { input: rows.join('\n') })
+    varve.ok([path, 'compact'])
+    varve.ok([path, 'put', 'last', 'in the log'])
+    const before = varve.ok([path, 'scan']).out
+    const bytes = readFileSync(path)
+    for (const first of [4096, 0]) {
+      const target = varve.path('.varve')
+      bytes.fill(0, first, 4 * 4096)
+      writeFileSync(path, bytes)
+      varve.fails([path, 'get', 'last'], first === 0 ? 3 : 4, first === 0 ? /not a Varve database/ : /CORRUPT/)
+      const { out } = varve.ok([path, 'repair', target])
+      assert.match(out, /^mended: the directory: it is damaged, and was made anew from what the pages hold\nrepaired to /)
+      assert.equal(varve.ok([target, 'scan']).out, before)
+      assert.deepEqual(readFileSync(path), bytes)
+    }
+    writeFileSync(path, 'some notes of somebody\n'.repeat(2000))
+    varve.fails([path, 'repair', varve.path()], 3, /^varve: NOT_DATABASE: /)
+  })
+
   test('nothing to repair, and no place to put it', () => {
     varve.fails([varve.path(), 'repair', varve.path()], 3, /^varve: MISSING: /)
     varve.fails([varve.path(), 'repair'], 2, /TARGET/)

@@ -1,5 +1,6 @@
 /* fuzz_database.c: a whole database from any files (database), or from the one file of one (single): opened, read in
- * both directions and by gets, checked, written to, compacted, closed, opened again. Where verify finds nothing
+ * both directions and by gets, checked, written to, compacted, closed, opened again; or, one file, repaired, with or
+ * without its directory. Where verify finds nothing
  * wrong all reads must agree, and nothing may be lost by what follows.
  */
 #include "fuzz/fuzz.h"
@@ -214,6 +215,8 @@ const fuzz_target fuzz_database = {"database", 24 << 10, database_run, database_
 
 /* ---- one file ---- */
 
+/* Flags of an input. */
+enum { SINGLE_REPAIR = 8, SINGLE_LOST = 16 };
 enum { SINGLE_PAGE_BYTES = 4096, SINGLE_SLOT_COUNT = 3, SINGLE_RECORD_BYTES = 512 };
 
 /* Every record of a slot becomes what its first one says, with the checksum of the directory that it names. */
@@ -259,6 +262,33 @@ static size_t single_unpack(fuzz_input *in, uint8_t *file, size_t room) {
   return at;
 }
 
+/* Repairs the file into memory, as varve_repair opens it; what comes of it is a database without a fault. */
+static void single_repair(vfs *below, size_t used) {
+  allocator *alloc = fuzz_memory_begin(64 * used + (24 << 20));
+  varve_repair_options o = {.progress = NULL};
+  varve_repair_report report;
+  vfs *fs;
+  FUZZ_CHECK(vfs_single_open(alloc, below, VFS_PLACE_READ_ONLY | VFS_PLACE_SALVAGE, &fs) >= 0);
+  env *from = fuzz_env(alloc), *to = fuzz_env(alloc);
+  FUZZ_CHECK(vfs_close_fs(from->fs) >= 0);
+  from->fs = fs;
+  int rc = vfs_lock(fs, 0);
+  if (rc >= 0) rc = vfs_lock(to->fs, 0);
+  if (rc >= 0) rc = lsm_repair(from, to, &o, &report);
+  if (rc != VARVE_MISSING) fuzz_check_status(rc);
+  FUZZ_CHECK(env_close(from) >= 0);
+  if (rc >= 0) {
+    varve_options open = {.no_thread = true, .read_only = true};
+    varve_db *db;
+    FUZZ_CHECK(api_open(to, &open, &db) >= 0);
+    FUZZ_CHECK(varve_verify(db, NULL, NULL, NULL) >= 0);
+    FUZZ_CHECK(varve_close(db) >= 0);
+  } else {
+    FUZZ_CHECK(env_close(to) >= 0);
+  }
+  fuzz_memory_end();
+}
+
 static void single_run(const uint8_t *data, size_t size) {
   enum { ROOM = 1 << 18 };
   static uint8_t file[ROOM];
@@ -269,9 +299,15 @@ static void single_run(const uint8_t *data, size_t size) {
   size_t used = single_unpack(&in, file, sizeof file);
   single_patch(file, used, patches);
   if ((flags & FUZZ_SEAL) != 0) single_seal(file, used);
+  bool slots = used >= (1 + SINGLE_SLOT_COUNT) * (size_t)SINGLE_PAGE_BYTES;
+  if ((flags & SINGLE_LOST) != 0 && slots) memset(file + SINGLE_PAGE_BYTES, 0, SINGLE_SLOT_COUNT * SINGLE_PAGE_BYTES);
   vfs *below, *fs;
   FUZZ_CHECK(vfs_mem_open(database_disk(), &below) >= 0);
   fuzz_put(below, FILE_SINGLE, 0, file, used);
+  if ((flags & SINGLE_REPAIR) != 0) {
+    single_repair(below, used);
+    return;
+  }
   allocator *alloc = fuzz_memory_begin(64 * used + (4 << 20));
   FUZZ_CHECK(vfs_single_open(alloc, below, (flags & 2) != 0 ? VFS_PLACE_READ_ONLY : 0, &fs) >= 0);
   database_use(alloc, fs, flags);
@@ -329,6 +365,8 @@ static void single_seeds(fuzz_emit emit, void *context) {
     single_emit(file, (size_t)size, FUZZ_SEAL, 0, emit, context);
     single_emit(file, (size_t)size, FUZZ_SEAL, 3, emit, context);
     single_emit(file, (size_t)size, (uint8_t)(2u * (which % 4)), 0, emit, context);
+    single_emit(file, (size_t)size, FUZZ_SEAL | SINGLE_REPAIR, 3, emit, context);
+    single_emit(file, (size_t)size, SINGLE_REPAIR | SINGLE_LOST, 0, emit, context);
     free(file);
     fuzz_files_free(&files);
   }
