@@ -32,6 +32,7 @@ type HostBuffer = Global extends { Buffer: { alloc(size: number): infer B } } ? 
 type HostURL = Global extends { URL: infer C } ? Instance<C> : never
 type HostResponse = Global extends { Response: infer C } ? Instance<C> : never
 type HostSignal = Global extends { AbortSignal: infer C } ? Instance<C> : never
+type HostWorker = Global extends { Worker: infer C } ? Instance<C> : never
 type HostModule = Global extends { WebAssembly: { Module: infer C } } ? Instance<C> : never
 
 /** What a backup is read from: a ReadableStream of Uint8Arrays, of whichever library declares it. */
@@ -151,7 +152,11 @@ export interface SyncRows<T> extends IterableIterator<T>, Disposable {}
 
 /** What watch() tells of one key, or of a range that was cleared (its bounds as bytes). */
 export type Changed<K = string, V = string> =
-  { type: 'put'; key: K; value: V } | { type: 'del'; key: K } | { type: 'clear'; gte?: Uint8Array; lt?: Uint8Array }
+  | { type: 'put'; key: K; value: V }
+  | { type: 'del'; key: K }
+  | { type: 'clear'; gte?: Uint8Array; lt?: Uint8Array }
+  /** In a browser, after another tab took over: changes may have been made that were not told; read again. */
+  | { type: 'missed' }
 
 export interface WatchRange<K = string> extends Bounds<K>, CallEncodings {
   /** Ends the watching. */
@@ -384,8 +389,19 @@ export interface OpenOptions<KE extends Encoding = 'utf8', VE extends Encoding =
   valueEncoding?: VE
   /** The engine, where it is not found beside the package. */
   wasm?: HostURL | HostResponse | Uint8Array | ArrayBufferView | ArrayBuffer | HostModule
-  /** Where the files live; the file system in Node, memory elsewhere. */
+  /** Where the files live; the file system in Node, the browser's storage in a page. */
   host?: MemoryHost
+
+  /** Browsers: where the data is kept. Default 'opfs' where the browser has it, else 'idb'; never memory by itself. */
+  storage?: 'opfs' | 'idb' | 'memory'
+  /** Browsers: work in memory where nothing can be stored, as in some private windows. Default false: fail. */
+  allowMemory?: boolean
+  /** Browsers: the engine's worker (varve/worker), for bundlers that do not follow new Worker(new URL(…)). */
+  worker?: string | HostURL | (() => HostWorker)
+  /** Browsers: milliseconds without a word of the tab that has the database open, until calls fail. Default 10,000. */
+  timeout?: number
+  /** Browsers, in a worker: the engine in this very thread, with the Sync methods, or ERR_DB_LOCKED. */
+  sync?: boolean
 }
 
 export interface ProgressOptions {
@@ -526,6 +542,7 @@ export type DatabaseErrorCode =
   | 'ERR_DB_BUSY'
   | 'ERR_DB_ABORTED'
   | 'ERR_DB_BUG'
+  | 'ERR_DB_LEADER_LOST'
 
 /** What went wrong with a database. Misuse is a TypeError instead. */
 export declare class DatabaseError extends Error {

@@ -3,6 +3,7 @@
 import { BROWSERS, launch, missing, temporaryProfile } from './harness_browsers.mjs'
 import { startServer } from './harness_server.mjs'
 import { scenarios } from './hosts_scenarios.mjs'
+import { tabScenarios } from './tabs/tabs_scenarios.mjs'
 
 const IN_PAGE = ['nesting', 'reentry', 'turns', 'watch']
 const IN_WORKER = ['database', 'events', 'misuse', 'nesting', 'reentry', 'turns', 'watch', 'model']
@@ -90,6 +91,7 @@ function suites(browser) {
     ...(browser === 'webkit' ? [] : [{ name: 'opfs: the host', run: cases('opfs') }]),
     { name: 'idb: the host', run: cases('idb') },
     ...scenarios(browser),
+    ...tabScenarios(browser),
   ]
 }
 

@@ -217,7 +217,7 @@ export async function chaos({ seed, seconds = 20, tabs = 5, storage, strict, ser
     failures: run.failures,
     consoleErrors: run.consoleErrors,
   }
-  for (const one of context.pages()) await one.close().catch(() => {})
+  for (const one of [page, ...[...run.tabs.values()].map((state) => state.page)]) await one.close().catch(() => {})
   say(JSON.stringify(result))
   return result
 }

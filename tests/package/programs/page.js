@@ -12,8 +12,8 @@ async function roundTrip(options) {
   return value
 }
 
-const wasm = new URLSearchParams(location.search).get('wasm')
-const options = wasm === null ? {} : { wasm: new URL(wasm, location.href) }
+const options = {}
+for (const [name, file] of new URLSearchParams(location.search)) options[name] = new URL(file, location.href)
 roundTrip(options).then(
   (value) => (document.title = `ok: ${value}`),
   (error) => (document.title = `failed: ${error.message}`),
