@@ -101,7 +101,7 @@ async function shared(bench, names, worker) {
   const on = (_, { file, passed, ms }) => bench.say(`${file} ${passed} passed, ${ms} ms`)
   const environment = { VARVE_STEPS: '250', VARVE_SEEDS: '1' }
   const args = { files, environment }
-  const result = await tab.session.call('/tests/browser/shared_tests.js', 'runFiles', args, {
+  const result = await tab.session.call('./shared_tests.js', 'runFiles', args, {
     worker,
     timeout: 180_000,
     on,
@@ -114,7 +114,7 @@ async function shared(bench, names, worker) {
 async function casesOf(bench, kind) {
   const tab = await (await bench.browser()).open()
   const seed = Number(process.env.VARVE_SEED ?? Date.now() >>> 0)
-  const call = ['/tests/browser/hosts_cases.js', 'runCases', { kind, seed }]
+  const call = ['./hosts_cases.js', 'runCases', { kind, seed }]
   const result = await tab.session.call(...call, { worker: 'w', timeout: 120_000 })
   if (result.failed.length > 0) bench.say(`VARVE_SEED=${seed}`)
   await noLeaks(tab)
@@ -124,7 +124,7 @@ async function casesOf(bench, kind) {
 
 /** Every handle, connection and lock was given back. */
 async function noLeaks(tab) {
-  const left = await tab.session.call('/tests/browser/hosts_remote.js', 'leaks', {}, { worker: 'leaks' })
+  const left = await tab.session.call('./hosts_remote.js', 'leaks', {}, { worker: 'leaks' })
   if (left.length > 0) throw new Error(`something was not given back: ${left.join(', ')}`)
 }
 

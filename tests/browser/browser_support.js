@@ -1,13 +1,13 @@
 // browser_support.js: what tests/js/support.js is in Node, for the tests that run in browsers as well: places to open
 // databases in, seeds, and how a test is told that it needs Node.
 
-import { Database, MemoryHost } from '/bindings/js/browser.js'
-import { openIdbHost } from '/bindings/js/src/host/idb.js'
-import { hasOpfs, openOpfsHost } from '/bindings/js/src/host/opfs.js'
-import { deleteDatabase } from '/bindings/js/src/storage.js'
-import { NeedsNode, process } from '/tests/browser/node_parts.js'
+import { Database, MemoryHost } from '../../bindings/js/browser.js'
+import { openIdbHost } from '../../bindings/js/src/host/idb.js'
+import { hasOpfs, openOpfsHost } from '../../bindings/js/src/host/opfs.js'
+import { deleteDatabase } from '../../bindings/js/src/storage.js'
+import { NeedsNode, process } from './node_parts.js'
 
-export const packageUrl = '/bindings/js/browser.js'
+export const packageUrl = '../../bindings/js/browser.js'
 
 const ends = new WeakMap()
 

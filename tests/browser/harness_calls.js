@@ -1,5 +1,5 @@
-// harness_calls.js: what a page and a worker under test share: running a call of the harness, and telling of every error that
-// nobody caught.
+// harness_calls.js: what a page and a worker under test share: running a call of the harness, and telling of
+// every error that nobody caught.
 
 /** @param {unknown} error */
 export function errorText(error) {
@@ -9,10 +9,11 @@ export function errorText(error) {
   return `${error.name}${code}: ${error.message}\n${error.stack ?? ''}${cause}`
 }
 
-/** Runs a function of a module. @param {any} call @param {(event: string, data: any) => void} emit */
+/** Runs a function of a module, whose path begins here. @param {any} call
+ * @param {(event: string, data: any) => void} emit */
 export async function runCall({ id, module, name, args }, emit) {
   try {
-    const run = (await import(module))[name]
+    const run = (await import(new URL(module, import.meta.url).href))[name]
     return { id, result: (await run(args, emit)) ?? null }
   } catch (error) {
     const code = /** @type {any} */ (error)?.code

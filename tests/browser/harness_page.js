@@ -1,7 +1,7 @@
-// harness_page.js: the page of a tab under test: it runs the functions of modules that the harness asks for, itself or in a
-// worker, and sends back what they give. It reloads only when it is told to.
+// harness_page.js: the page of a tab under test: it runs the functions of modules that the harness asks for, itself or
+// in a worker, and sends back what they give. It reloads only when it is told to.
 
-import { errorText, runCall, watchErrors } from '/tests/browser/harness_calls.js'
+import { errorText, runCall, watchErrors } from './harness_calls.js'
 
 const session = new URLSearchParams(location.search).get('session')
 const socket = new WebSocket(`ws://${location.host}/remote?session=${session}`)
@@ -13,7 +13,7 @@ const workers = new Map()
 function workerNamed(name) {
   let worker = workers.get(name)
   if (worker === undefined) {
-    worker = new Worker('/tests/browser/harness_worker.js', { type: 'module', name })
+    worker = new Worker(new URL('./harness_worker.js', import.meta.url), { type: 'module', name })
     worker.onmessage = ({ data }) => send(data)
     worker.onerror = (event) => {
       send({ event: 'console', data: `worker ${name}: ${event.message ?? 'it could not be loaded'}` })

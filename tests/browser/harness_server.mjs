@@ -28,13 +28,13 @@ const READY_MS = 30_000
 /** What stands in for the modules of Node, and for the files of tests/js that need it. */
 const SHARED = /^\/tests\/js\/\w+\.test\.js$/
 const NODE_MODULES = [
-  [/'node:assert\/strict'/, "'/tests/browser/assert.js'"],
-  [/'node:test'/, "'/tests/browser/test.js'"],
-  [/'node:\w[\w/]*'/g, "'/tests/browser/node_parts.js'"],
-  [/'\.\/support\.js'/, "'/tests/browser/browser_support.js'"],
-  [/'(\.\.\/\.\.\/bindings\/js\/index\.js|varve)'/, "'/bindings/js/browser.js'"],
+  [/'node:assert\/strict'/, "'../browser/assert.js'"],
+  [/'node:test'/, "'../browser/test.js'"],
+  [/'node:\w[\w/]*'/g, "'../browser/node_parts.js'"],
+  [/'\.\/support\.js'/, "'../browser/browser_support.js'"],
+  [/'(\.\.\/\.\.\/bindings\/js\/index\.js|varve)'/, "'../../bindings/js/browser.js'"],
 ]
-const NODE_GLOBALS = "import { Buffer, process, setImmediate } from '/tests/browser/node_parts.js';"
+const NODE_GLOBALS = "import { Buffer, process, setImmediate } from '../browser/node_parts.js';"
 
 function withoutNode(text) {
   let served = text
@@ -54,8 +54,8 @@ class Session {
   #ready = withResolvers()
 
   /** The address that its page is to be opened at. */
-  constructor(origin, page = '/tests/browser/harness_page.html') {
-    this.url = `${origin}${page}?session=${this.id}`
+  constructor(origin, page = 'tests/browser/harness_page.html') {
+    this.url = `${origin}/${page.replace(/^\//, '')}?session=${this.id}`
   }
 
   attach(socket) {
@@ -154,7 +154,8 @@ async function exchange(name, request, response) {
 async function answer(request, response) {
   const { pathname } = new URL(request.url, 'http://localhost')
   const path = normalize(decodeURIComponent(pathname))
-  if (path.startsWith('/exchange/')) return exchange(path.slice('/exchange/'.length), request, response)
+  const [, first, name] = path.split('/')
+  if (first === 'exchange') return exchange(name, request, response)
   try {
     if (!SERVED.test(path)) throw new Error('not served')
     let body = await readFile(join(root, path))
@@ -186,7 +187,7 @@ export async function startServer(port = 0) {
   return {
     origin,
     port: server.address().port,
-    /** What pages find at, and send to, /exchange/NAME. */
+    /** What pages find at, and send to, exchange/NAME. */
     kept,
     session: (page) => {
       const session = new Session(origin, page)

@@ -69,7 +69,7 @@ class Driver {
   }
 
   async request(method, path, body) {
-    const response = await fetch(`${this.#base}${path}`, {
+    const response = await fetch(`${this.#base}${path === '' ? '' : `/${path}`}`, {
       method,
       body: body === undefined ? undefined : JSON.stringify(body),
       headers: { 'content-type': 'application/json' },
@@ -83,14 +83,14 @@ class Driver {
     const until = Date.now() + START_MS
     for (;;) {
       try {
-        await this.request('GET', '/status')
+        await this.request('GET', 'status')
         break
       } catch (error) {
         if (Date.now() > until) throw error
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
     }
-    const value = await this.request('POST', '/session', { capabilities: { alwaysMatch: capabilities } })
+    const value = await this.request('POST', 'session', { capabilities: { alwaysMatch: capabilities } })
     this.#base += `/session/${value.sessionId}`
     return value.capabilities
   }
@@ -110,15 +110,15 @@ class WebKitTab {
 
   async reload() {
     this.session.expectReload()
-    await this.#driver.request('POST', '/window', { handle: this.#handle })
-    await this.#driver.request('POST', '/url', { url: this.session.url })
+    await this.#driver.request('POST', 'window', { handle: this.#handle })
+    await this.#driver.request('POST', 'url', { url: this.session.url })
     await this.session.ready()
   }
 
   async close() {
-    await this.#driver.request('POST', '/window', { handle: this.#handle })
-    await this.#driver.request('DELETE', '/window')
-    await this.#driver.request('POST', '/window', { handle: this.#first })
+    await this.#driver.request('POST', 'window', { handle: this.#handle })
+    await this.#driver.request('DELETE', 'window')
+    await this.#driver.request('POST', 'window', { handle: this.#first })
   }
 }
 
@@ -134,15 +134,15 @@ export async function launchWebKit({ server, profile, plain = false }) {
     START_MS,
     'WebKitWebDriver does not start',
   )
-  const first = await driver.request('GET', '/window')
+  const first = await driver.request('GET', 'window')
   return {
     errors: [], // what the pages tell of is all there is
     version: browserVersion,
     async open(page) {
       const session = server.session(page)
-      const { handle } = await driver.request('POST', '/window/new', { type: 'window' })
-      await driver.request('POST', '/window', { handle })
-      await driver.request('POST', '/url', { url: session.url })
+      const { handle } = await driver.request('POST', 'window/new', { type: 'window' })
+      await driver.request('POST', 'window', { handle })
+      await driver.request('POST', 'url', { url: session.url })
       await session.ready()
       return new WebKitTab(driver, handle, session, first)
     },

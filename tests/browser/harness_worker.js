@@ -1,6 +1,6 @@
 // harness_worker.js: a dedicated worker under test; see harness_page.js.
 
-import { runCall, watchErrors } from '/tests/browser/harness_calls.js'
+import { runCall, watchErrors } from './harness_calls.js'
 
 watchErrors((text) => postMessage({ event: 'console', data: text }))
 addEventListener('message', async ({ data }) => {

@@ -1,15 +1,15 @@
 // hosts_cases.js: tests of the hosts that need one worker of one browser and nothing around it.
 
-import assert from '/tests/browser/assert.js'
-import { Database } from '/bindings/js/browser.js'
-import { STATUS } from '/bindings/js/src/abi.js'
-import { ByteRanges } from '/bindings/js/src/host/byte_ranges.js'
-import { FILE_SINGLE, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE } from '/bindings/js/src/host/host.js'
-import { idbOfName, lockOfName } from '/bindings/js/src/host/web_names.js'
-import * as storage from '/bindings/js/src/storage.js'
-import { Random, atEnd, errorOf } from '/tests/browser/browser_support.js'
-import { openHost } from '/tests/browser/hosts_remote.js'
-import { describe, it, run } from '/tests/browser/test.js'
+import assert from './assert.js'
+import { Database } from '../../bindings/js/browser.js'
+import { STATUS } from '../../bindings/js/src/abi.js'
+import { ByteRanges } from '../../bindings/js/src/host/byte_ranges.js'
+import { FILE_SINGLE, OPEN_CREATE, OPEN_WRITE, PLACE_CREATE } from '../../bindings/js/src/host/host.js'
+import { idbOfName, lockOfName } from '../../bindings/js/src/host/web_names.js'
+import * as storage from '../../bindings/js/src/storage.js'
+import { Random, atEnd, errorOf } from './browser_support.js'
+import { openHost } from './hosts_remote.js'
+import { describe, it, run } from './test.js'
 
 let used = 0
 const newName = () => `case ${used++}`
@@ -361,6 +361,28 @@ function idbTests(seed) {
       assert.equal(file.read(0, new Uint8Array(1), 0, 1), 1)
       await errorOf(host.close())
       await later.close()
+      await storage.deleteDatabase(name)
+    }
+  })
+
+  it('has zeros where it was cut down and grew again', async () => {
+    for (const cut of [10, 100_000, 524_288, 600_000]) {
+      const name = newName()
+      const options = { logBytes: 1 }
+      const { host, file } = await openFile('idb', name, { create: true, options })
+      file.write(0, new Uint8Array(1_300_000).fill(7), 0, 1_300_000)
+      await host.settled()
+      file.truncate(cut)
+      await host.settled()
+      file.allocate(1_300_000)
+      await host.settled()
+      file.write(5, new Uint8Array([8]), 0, 1) // the rows go into chunks
+      await host.close()
+      const later = await openFile('idb', name, { options })
+      const expected = new Uint8Array(1_300_000).fill(7, 0, cut)
+      expected[5] = 8
+      sameBytes(contents(later.file), expected, `cut at ${cut}`)
+      await later.host.close()
       await storage.deleteDatabase(name)
     }
   })

@@ -1,11 +1,11 @@
 // hosts_remote.js: what the tests of the hosts have a page's worker do, over either storage. A database that is open
 // stays open between calls.
 
-import { Database } from '/bindings/js/browser.js'
-import { STATUS_BY_NUMBER } from '/bindings/js/src/abi.js'
-import { openIdbHost } from '/bindings/js/src/host/idb.js'
-import { openOpfsHost } from '/bindings/js/src/host/opfs.js'
-import * as storage from '/bindings/js/src/storage.js'
+import { Database } from '../../bindings/js/browser.js'
+import { STATUS_BY_NUMBER } from '../../bindings/js/src/abi.js'
+import { openIdbHost } from '../../bindings/js/src/host/idb.js'
+import { openOpfsHost } from '../../bindings/js/src/host/opfs.js'
+import * as storage from '../../bindings/js/src/storage.js'
 
 const OPEN = { opfs: openOpfsHost, idb: openIdbHost }
 

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 
 import { root } from '../../tools/setup.mjs'
 
-const REMOTE = '/tests/browser/hosts_remote.js'
+const REMOTE = './hosts_remote.js'
 const program = process.env.VARVE_PROGRAM ?? join(root, 'build/release/varve')
 
 /** Runs a function of hosts_remote.js in the worker 'w' of a tab. */
@@ -171,7 +171,7 @@ async function exchangesWithNative(bench, kind) {
   const browser = await bench.browser()
   const tab = await browser.open()
   const [name, back] = [`native ${kind}`, `native ${kind} back`]
-  const url = `/exchange/${kind}.varve`
+  const url = `${bench.server.origin}/exchange/${kind}.varve`
   await inWorker(tab, 'open', { kind, name, options: { memtable: 65536, memory: 1 << 20 } })
   await inWorker(tab, 'fill', { name, count: 20_000, seed: 7 })
   const hash = await inWorker(tab, 'hashOfDump', { name })
@@ -187,7 +187,11 @@ async function exchangesWithNative(bench, kind) {
   const { readFileSync } = await import('node:fs')
   const changed = readFileSync(path)
   bench.server.kept.set('back.varve', changed)
-  const { last } = await inWorker(tab, 'importFrom', { name: back, url: '/exchange/back.varve', kind })
+  const { last } = await inWorker(tab, 'importFrom', {
+    name: back,
+    url: `${bench.server.origin}/exchange/back.varve`,
+    kind,
+  })
   assert.equal(last, changed.length)
   await inWorker(tab, 'open', { kind, name: back })
   assert.equal((await inWorker(tab, 'hashOfDump', { name: back })).sha256, sha256(native(path, 'dump')))

@@ -4,11 +4,11 @@
  * @param {(event: string, data: any) => void} emit */
 export async function runFiles({ files, environment = {} }, emit) {
   globalThis.varveEnvironment = environment
-  const { run } = await import('/tests/browser/test.js')
+  const { run } = await import('./test.js')
   const all = { passed: 0, failed: [], left: [] }
   for (const file of files) {
     const since = performance.now()
-    await import(`/tests/js/${file}?${Math.random()}`)
+    await import(`../js/${file}?${Math.random()}`)
     const { passed, failed, left } = await run((line) => emit('line', line))
     const named = (one) => ({ ...one, name: `${file}: ${one.name}` })
     all.passed += passed

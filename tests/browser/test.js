@@ -1,8 +1,8 @@
 // test.js: describe() and it() in a browser, as much of node:test as the tests use. Files register their tests when
 // they are imported; run() runs them, one after the other.
 
-import { errorText } from '/tests/browser/harness_calls.js'
-import { NeedsNode } from '/tests/browser/node_parts.js'
+import { errorText } from './harness_calls.js'
+import { NeedsNode } from './node_parts.js'
 
 /** @type {{ name: string, options: any, body: Function }[]} */
 let registered = []
@@ -28,9 +28,7 @@ export function after() {
 
 const TEST_MS = 60_000
 
-/** Runs what was registered. @param {(line: string) => void} tell
- * @returns {Promise<{ passed: number, failed: { name: string, error: string }[], left: { name: string, why: string }[] }>}
- */
+/** Runs what was registered, and says what passed, what failed, and what was left out. @param {Function} tell */
 export async function run(tell) {
   const result = { passed: 0, failed: [], left: [] }
   for (const { name, options, body } of registered) {

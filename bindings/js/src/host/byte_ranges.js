@@ -10,7 +10,8 @@ export class ByteRanges {
     return this.#bounds.length === 0
   }
 
-  /** How many bounds are less than `at`, or not greater when `touching`. @param {number} at @param {boolean} touching */
+  /** How many bounds are less than `at`, or not greater when `touching`. @param {number} at
+   * @param {boolean} touching */
   #below(at, touching) {
     const bounds = this.#bounds
     let low = 0
@@ -43,7 +44,9 @@ export class ByteRanges {
   cut(size) {
     const bounds = this.#bounds
     const kept = this.#below(size, false)
-    for (let i = kept - (kept % 2); i < bounds.length; i += 2) this.bytes -= Number(bounds[i + 1]) - Number(bounds[i])
+    for (let i = kept - (kept % 2); i < bounds.length; i += 2) {
+      this.bytes -= Number(bounds[i + 1]) - Number(bounds[i])
+    }
     if (kept % 2 === 0) bounds.length = kept
     else {
       bounds.length = kept

@@ -32,7 +32,8 @@ const STORES = ['meta', 'chunks', 'log']
 
 /** @typedef {{ cut: number, size: number, exists: boolean, at: number[], bytes: Uint8Array }} LogRow */
 /** @typedef {{ seq: number, row: LogRow, chunks: Map<number, Uint8Array>, gone: number, strict: boolean,
- *   fold: boolean }} Group `gone`: chunks from this one on are removed first; `fold`: so are the rows before this one */
+ *   fold: boolean }} Group `gone`: chunks from this one on are removed first; `fold`: so are the rows before this
+ *   one */
 /** @typedef {{ index: number, seq: number, bytes: Uint8Array }} ChunkRow */
 
 /** @param {IDBRequest<any>} request @returns {Promise<any>} */
