@@ -9,7 +9,8 @@ import { showKey } from './bytes_text.js'
 /** @typedef {import('./key_index.js').KeyIndex} KeyIndex */
 /** @typedef {{ onSelect: (key: Uint8Array) => void, onOpen: () => void, onRemove: (key: Uint8Array) => void }} Does */
 
-const ROW = 34
+/** Fingers need more room than a pointer does. */
+const ROW = matchMedia('(pointer: coarse)').matches ? 44 : 34
 const OVERSCAN = 8
 const HEIGHT_MAX = 8_000_000
 
@@ -35,6 +36,7 @@ export class KeyList {
     this.#index = index
     this.#does = does
     this.draw = eachFrame(() => this.#draw())
+    list.style.setProperty('--row', `${ROW}px`)
     this.stop = new AbortController()
     const { signal } = this.stop
     scroller.addEventListener('scroll', this.draw, { passive: true, signal })

@@ -45,6 +45,15 @@ const HELP = {
   ERR_DB_LOCKED: 'Somebody else has this database open. Close it there and try again.',
 }
 
+/** A failure of the storage as one of a database. @template T @param {Promise<T>} work @returns {Promise<T>} */
+async function explained(work) {
+  try {
+    return await work
+  } catch (error) {
+    throw error instanceof HostError ? statusError(error.status, error.message, error) : error
+  }
+}
+
 export class PageStore {
   /** @param {string} name @param {any} db */
   constructor(name, db) {
@@ -79,7 +88,7 @@ export class PageStore {
 
   /** @param {string} name @returns {Promise<void>} */
   static async delete(name) {
-    await deleteDatabase(name)
+    await explained(deleteDatabase(name))
   }
 
   /** A database of strings, for the benchmark. @param {string} name @returns {Promise<any>} */
@@ -90,18 +99,13 @@ export class PageStore {
   /** Makes a database of a file; it must not exist yet. @param {Blob} file @param {string} name
    * @param {(done: number, total: number) => void} onProgress */
   static async importFile(file, name, onProgress) {
-    try {
-      await importDatabase(name, file, { onProgress })
-    } catch (error) {
-      if (error instanceof HostError) throw statusError(error.status, error.message, error)
-      throw error
-    }
+    await explained(importDatabase(name, file, { onProgress }))
   }
 
   /** A database that nobody has open, as the bytes of one file. @param {string} name
    * @param {(done: number, total: number) => void} onProgress @returns {Promise<Blob>} */
   static async exportFile(name, onProgress) {
-    return new Response(await exportDatabase(name, { onProgress })).blob()
+    return new Response(await explained(exportDatabase(name, { onProgress }))).blob()
   }
 
   /** @returns {Promise<string[]>} */
