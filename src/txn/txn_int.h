@@ -71,9 +71,6 @@ struct varve_txn {
 INTERNAL int txn_overlay(txn *t);
 INTERNAL void txn_overlay_drop(txn *t);
 
-/* ---- txn_read.c ---- */
-INTERNAL int txn_watch_key(txn *t, slice key, uint64_t since);
-
 /* ---- txn_iter.c ---- */
 
 /* What open iterators have read so far goes to the read set. NOMEM. */

@@ -71,7 +71,7 @@ INTERNAL int txn_get(txn *t, slice key, lsm_value *value) {
 
 /* ---- reads that must hold ---- */
 
-INTERNAL int txn_watch_key(txn *t, slice key, uint64_t since) {
+static int txn_watch_key(txn *t, slice key, uint64_t since) {
   txn_watch *grown =
       mem_grow(t->store->env->alloc, t->watches, t->watch_count, &t->watch_room, sizeof *grown, "watched keys");
   if (grown == NULL) return VARVE_NOMEM;
@@ -94,14 +94,18 @@ static int txn_watch_since(txn *t, uint64_t *since) {
   return VARVE_OK;
 }
 
+static int txn_read_once(txn *t, slice key, lsm_value *value) {
+  int rc = txn_find_own(t, key, value);
+  return rc != VARVE_DONE ? rc : txn_get_committed(t, key, value);
+}
+
 /* READ_COMMITTED reads the latest, which may be newer than `since`: then the commit conflicts once too often, not
  * once too seldom. */
 static int txn_read_watched(txn *t, slice key, lsm_value *value) {
   uint64_t since;
   TRY(txn_watch_since(t, &since));
   TRY(txn_watch_key(t, key, since));
-  int rc = txn_find_own(t, key, value);
-  return rc != VARVE_DONE ? rc : txn_get_committed(t, key, value);
+  return txn_read_once(t, key, value);
 }
 
 INTERNAL int txn_get_watched(txn *t, slice key, lsm_value *value) {
@@ -113,6 +117,13 @@ INTERNAL int txn_get_watched(txn *t, slice key, lsm_value *value) {
 
 static slice txn_watched(const txn *t, size_t i) {
   return slice_make(t->watched_keys.data + t->watches[i].at, t->watches[i].size);
+}
+
+static bool txn_is_watched(const txn *t, slice key) {
+  for (size_t i = t->watch_count; i-- > 0;) {
+    if (slice_equal(txn_watched(t, i), key)) return true;
+  }
+  return false;
 }
 
 /* While all that was read are keys that it has locked, and they are as they were, the snapshot may as well be one of
@@ -143,10 +154,10 @@ INTERNAL int txn_get_for_update(txn *t, slice key, lsm_value *value) {
   if (t->read_only) return status_fail(VARVE_READONLY, "the transaction was begun for reading only");
   TRY(lock_acquire(&t->store->locks, &t->locks, key, t->lock_wait_ms, &outcome));
   if (outcome != LOCK_HELD) {
-    return txn_conflict_with(
-        t, true, key, key, NULL,
-        outcome == LOCK_DEADLOCK ? "waits for this one's lock while it has" : "has held for too long the lock on");
+    return txn_conflict_with(t, true, key, key, NULL,
+                             outcome == LOCK_DEADLOCK ? "waits for a lock of this one and has locked" : "has locked");
   }
+  if (txn_is_watched(t, key)) return txn_read_once(t, key, value); /* again: it has been watched since then */
   if (t->isolation != VARVE_READ_COMMITTED) {
     int rc = VARVE_OK;
     if (!t->touched) {

@@ -216,7 +216,7 @@ static void checker_edges(checker *c) {
   for (size_t t = 1; t < c->h->txn_count; t++) {
     if (c->h->txns[t].committed) checker_steps(c, (uint32_t)t);
   }
-  qsort(c->edges, c->edge_count, sizeof *c->edges, checker_edge_compare);
+  if (c->edge_count > 0) qsort(c->edges, c->edge_count, sizeof *c->edges, checker_edge_compare);
   c->first = history_need(calloc(c->h->txn_count + 2, sizeof *c->first));
   for (size_t i = 0; i < c->edge_count; i++) c->first[c->edges[i].from + 1]++;
   for (size_t t = 0; t <= c->h->txn_count; t++) c->first[t + 1] += c->first[t];

@@ -393,6 +393,75 @@ static void test_sequence_and_strict(void **state) {
   test_dir_remove(dir);
 }
 
+/* ---- memory ---- */
+
+/* Reads, ranges, locks, writes, savepoints and iterators, beside a change of what is read: OK is never an answer. */
+static int starved(varve_db *db) {
+  varve_txn *t = NULL;
+  varve_iter *it = NULL;
+  varve_value v = {0};
+  uint32_t number;
+  char text[32];
+  varve_txn_options o = {.isolation = VARVE_SERIALIZABLE, .read_set_bytes = 1, .lock_wait_ms = 1};
+  int rc = VARVE_OK;
+  STEP(varve_txn_begin(db, &o, &t));
+  STEP(varve_txn_get_for_update(t, VARVE_STR("l"), NULL, &v));
+  for (uint32_t i = 0; i < 200; i++) STEP(varve_txn_has(t, bed_key(text, 2 * i), NULL));
+  for (uint32_t i = 0; i < 30; i++) STEP(varve_txn_put(t, NULL, bed_key(text, 1000 + i), bed_key(text, i)));
+  STEP(varve_txn_savepoint(t, &number));
+  STEP(varve_txn_delete_range(t, NULL, VARVE_STR("key00001"), VARVE_STR("key00002")));
+  STEP(varve_txn_get(t, VARVE_STR("key00001005"), NULL, &v));
+  STEP(varve_txn_iter_open(t, NULL, &it));
+  rc = varve_iter_last(it);
+  for (int i = 0; i < 5 && rc == VARVE_OK; i++) rc = varve_iter_prev(it);
+  if (rc < 0) goto out;
+  STEP(varve_txn_rollback_to(t, number));
+  STEP(varve_txn_has(t, VARVE_STR("key00001005"), NULL));
+  STEP(varve_put(db, VARVE_STR("key00000100"), VARVE_STR("changed"), NULL));
+  varve_value_release(&v);
+  STEP(varve_txn_commit(t));
+  TEST_RC(rc, VARVE_CONFLICT);
+out:
+  varve_value_release(&v);
+  varve_iter_close(it);
+  varve_txn_close(t);
+  return rc;
+}
+
+static void test_memory_runs_out(void **state) {
+  (void)state;
+  uint32_t failures = 0;
+  for (uint64_t nth = 1; nth < 400; nth++) {
+    test_allocator alloc;
+    env *e;
+    varve_db *db;
+    varve_options o = {.no_thread = true};
+    test_allocator_init(&alloc);
+    TEST_OK(env_open(&alloc.base, ":memory:", VFS_PLACE_CREATE, &e));
+    TEST_OK(vfs_lock(e->fs, 0));
+    TEST_OK(api_open(e, &o, &db));
+    test_allocator_fail(&alloc, nth, false);
+    int rc = starved(db);
+    bool failed = atomic_load(&alloc.failures) > 0;
+    test_allocator_fail(&alloc, 0, false);
+    if (rc < 0) {
+      TEST_RC(rc, VARVE_NOMEM);
+      failures++;
+    }
+    TEST_RC(starved(db), VARVE_CONFLICT); /* it goes on as if nothing had been */
+    varve_stats s = bed_stats(db);
+    assert_true(s.transactions == 0 && s.snapshots == 0 && s.iterators == 0);
+    uint64_t n;
+    TEST_OK(varve_count(db, NULL, &n));
+    assert_int_equal(n, 1);
+    TEST_OK(varve_close(db));
+    test_allocator_check(&alloc);
+    if (!failed) break; /* every allocation has failed once */
+  }
+  print_message("%u allocations failed\n", failures);
+  assert_true(failures > 10);
+}
+
 /* ---- cost ---- */
 
 static void test_memory_is_used_again(void **state) {
@@ -455,6 +524,7 @@ int main(void) {
                                      cmocka_unit_test(test_keyspaces),
                                      cmocka_unit_test(test_misuse),
                                      cmocka_unit_test(test_sequence_and_strict),
+                                     cmocka_unit_test(test_memory_runs_out),
                                      cmocka_unit_test(test_memory_is_used_again),
                                      cmocka_unit_test(test_many_savepoints)};
   return cmocka_run_group_tests(tests, NULL, NULL);
