@@ -32,11 +32,6 @@ function number(expression) {
   return value
 }
 
-/** @param {string} text */
-function quote(text) {
-  return text.includes("'") ? JSON.stringify(text) : `'${text}'`
-}
-
 const statuses = [...header.matchAll(/^ {2}X\((\w+), (-?\d+), "([^"]+)"\)/gm)]
 if (statuses.length < 20) throw new Error('include/varve.h: the status list was not found')
 
@@ -49,14 +44,8 @@ for (const name of ['KEY_SIZE_MAX', 'VALUE_SIZE_MAX', 'KEYSPACE_NAME_MAX']) {
   const text = find(header, new RegExp(`#define VARVE_${name}\\s+(.+)`), name)
   lines.push(`export const ${name} = ${number(text.trim())}`)
 }
-lines.push('', '/** Every status: its number and the sentence for it. */', 'export const STATUS = Object.freeze({')
+lines.push('', '/** Every status and its number. */', 'export const STATUS = Object.freeze({')
 for (const [, name, value] of statuses) lines.push(`  ${name}: ${value},`)
-lines.push('})', '', '/** @type {Readonly<Record<number, { name: string, text: string }>>} */')
-lines.push('export const STATUS_BY_NUMBER = Object.freeze({')
-for (const [, name, value, text] of statuses) {
-  const key = Number(value) < 0 ? `'${value}'` : value
-  lines.push(`  ${key}: { name: '${name}', text: ${quote(text ?? '')} },`)
-}
 lines.push('})', '')
 for (const [, name, value] of api.matchAll(/^#define (ABI_\w+)\s+(\S+)$/gm)) {
   lines.push(`export const ${name} = ${Number((value ?? '').replace(/[()u]/g, ''))}`)

@@ -5,7 +5,7 @@ export const KEY_SIZE_MAX = 65536
 export const VALUE_SIZE_MAX = 1073741824
 export const KEYSPACE_NAME_MAX = 255
 
-/** Every status: its number and the sentence for it. */
+/** Every status and its number. */
 export const STATUS = Object.freeze({
   OK: 0,
   NOTFOUND: 1,
@@ -33,36 +33,6 @@ export const STATUS = Object.freeze({
   ABORTED: -20,
   BUG: -21,
   LEADER_LOST: -22,
-})
-
-/** @type {Readonly<Record<number, { name: string, text: string }>>} */
-export const STATUS_BY_NUMBER = Object.freeze({
-  0: { name: 'OK', text: 'success' },
-  1: { name: 'NOTFOUND', text: 'no such key' },
-  2: { name: 'ROW', text: 'a row is ready' },
-  3: { name: 'DONE', text: 'no more rows' },
-  4: { name: 'CONFLICT', text: 'another transaction changed what this one read or wrote; run it again' },
-  '-1': { name: 'NOMEM', text: 'out of memory' },
-  '-2': { name: 'INVALID', text: 'a call was made with an argument that it does not take' },
-  '-4': { name: 'KEY_TOO_LARGE', text: 'a key may have at most 65,536 bytes' },
-  '-5': { name: 'VALUE_TOO_LARGE', text: 'a value may have at most 1 GiB' },
-  '-6': { name: 'NOT_DATABASE', text: 'the path holds something that is not a Varve database' },
-  '-7': { name: 'NEWER_FORMAT', text: 'the database was written by a newer version of Varve' },
-  '-8': { name: 'CORRUPT', text: 'a file breaks its format or fails its checksum' },
-  '-9': { name: 'IO', text: 'the operating system reported an I/O error' },
-  '-10': { name: 'FULL', text: 'the disk or quota is full' },
-  '-11': { name: 'READONLY', text: 'the database is open for reading only' },
-  '-12': { name: 'LOCKED', text: 'another process has the database open' },
-  '-13': { name: 'CLOSED', text: 'the handle was closed' },
-  '-14': { name: 'MISSING', text: 'there is no database at the path' },
-  '-15': { name: 'EXISTS', text: 'there is a database at the path already' },
-  '-16': { name: 'LIMIT', text: 'a limit of the engine was reached' },
-  '-17': { name: 'UNSUPPORTED', text: 'this host cannot do that' },
-  '-18': { name: 'FAILED', text: 'an earlier sync failed; the database is read-only until it is opened again' },
-  '-19': { name: 'BUSY', text: 'iterators, snapshots, transactions or values are still open' },
-  '-20': { name: 'ABORTED', text: "the caller's callback asked to stop" },
-  '-21': { name: 'BUG', text: 'a promise of the engine does not hold; please report this' },
-  '-22': { name: 'LEADER_LOST', text: 'the tab that had the database open is gone; open it again, or try again' },
 })
 
 export const ABI_VERSION = 6

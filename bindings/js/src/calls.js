@@ -33,26 +33,11 @@ export function callTable(exports, stop) {
   return table
 }
 
-/** A table whose every function throws. @param {Error} error */
-export function deadTable(error) {
-  /** @type {Record<string, () => never>} */
-  const table = {}
-  for (const name of NAMES) {
-    table[name] = () => {
-      throw error
-    }
+/** A table whose every function throws, but for those that are kept. @param {Error} error
+ * @param {Record<string, any>} [kept] @returns {any} */
+export function deadTable(error, kept = {}) {
+  const refuse = () => {
+    throw error
   }
-  return table
+  return new Proxy(kept, { get: (_, name) => (Object.hasOwn(kept, name) ? kept[String(name)] : refuse) })
 }
-
-const NAMES = [
-  ...['db_open', 'db_close', 'db_get', 'db_release', 'db_has', 'db_get_many', 'db_write', 'db_sync', 'db_work'],
-  ...['db_stats', 'db_compact', 'db_flush', 'db_verify', 'db_backup', 'restore', 'db_count', 'stage', 'unstage'],
-  ...['iter_open', 'iter_close', 'iter_seek', 'iter_page', 'snapshot_open', 'snapshot_close'],
-  ...['keyspace_open', 'keyspace_clients', 'keyspace_drop', 'keyspace_list', 'repair', 'errmsg'],
-  ...['txn_begin', 'txn_get_for_update', 'txn_write', 'txn_savepoint', 'txn_rollback_to', 'txn_release'],
-  ...['txn_commit', 'txn_close', 'txn_conflict', 'txn_changes'],
-  ...['index_open', 'index_drop', 'index_list', 'index_info', 'index_insert', 'index_remove', 'index_get'],
-  ...['index_iter_open', 'index_rebuild', 'index_verify'],
-  ...['put_open', 'put_add', 'put_commit', 'put_close', 'value_open', 'value_close'],
-]

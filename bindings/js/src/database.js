@@ -16,12 +16,14 @@ import { LOCK_WAIT, camelCase, pathOf, planOf, progressOf, temporaryOf } from '.
 import { CommitQueue } from './queue.js'
 import { Snapshot } from './snapshot.js'
 import { Store } from './store.js'
-import { begin, runRetried, runSync } from './transaction.js'
+import { begin, runSync } from './transaction.js'
 import { compiled, compiledSync } from './wasm.js'
 import { Watchers } from './watch.js'
 
 /** @import { Plan } from './options.js' */
 
+/** @type {typeof import('./transaction_run.js').runRetried | undefined} */
+let runner
 const SYNC_INTERVAL_MS = 100
 const LOCK_PAUSE_MS = 20
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
@@ -188,7 +190,8 @@ export class Database extends Store {
   /** Runs a function in a transaction, again when it conflicts with another one. @param {any} run
    * @param {any} [options] */
   async transaction(run, options) {
-    return runRetried(this.#context, run, options)
+    runner ??= (await import('./transaction_run.js')).runRetried
+    return runner(this.#context, run, options)
   }
 
   /** @param {any} run @param {any} [options] */

@@ -85,7 +85,7 @@ export class Engine {
       'the database cannot be used from inside onProgress: wait for the call to end',
     )
     this.#module.progress = progress ?? null
-    this.#module.call = { ...deadTable(busy), errmsg: call.errmsg }
+    this.#module.call = deadTable(busy, { errmsg: call.errmsg })
     try {
       const status = run(call, progress === undefined ? 0 : 1)
       this.#module.call = call

@@ -4,7 +4,6 @@ import * as abi from './abi.js'
 
 /** @typedef {import('./engine.js').Engine} Engine */
 /** @typedef {import('./module.js').Bytes} Bytes */
-/** @typedef {import('./module.js').Progress} Progress */
 
 /** The handle of an index; undefined when there is none and it is not to be created. @param {Engine} engine
  * @param {string} name
@@ -74,14 +73,4 @@ export function openPostings(engine, index, mode, first, second, reverse) {
   const sizes = engine.stageAll(first, second)
   module.check(module.call.index_iter_open(index, txn, mode, ...sizes, reverse ? 1 : 0))
   return module.result(0)
-}
-
-/** @param {Engine} engine @param {number} index @param {Progress} [progress] */
-export function rebuildIndex(engine, index, progress) {
-  engine.module.check(engine.long(progress, (call, on) => call.index_rebuild(index, on)))
-}
-
-/** As verify(). @param {Engine} engine @param {number} index @param {Progress} [progress] */
-export function verifyIndex(engine, index, progress) {
-  return engine.reported(engine.long(progress, (call, on) => call.index_verify(index, on)))
 }

@@ -1,10 +1,20 @@
 // errors.js: the two kinds of failure. DatabaseError is what the world did (a lock, a full disk, a broken file) and
 // has a code; TypeError is what the caller's program did, and its message names the fix.
 
-import { STATUS, STATUS_BY_NUMBER } from './abi.js'
+import { STATUS } from './abi.js'
 
 /** @type {Set<number>} */
 const RETRYABLE = new Set([STATUS.CONFLICT, STATUS.LOCKED, STATUS.BUSY, STATUS.LEADER_LOST])
+
+/** @type {Map<number, string>} */
+const NAMES = new Map(Object.entries(STATUS).map(([name, status]) => [status, name]))
+
+/** Of failures that need no better sentence. @type {Map<number, string>} */
+const TEXTS = new Map([
+  [STATUS.ABORTED, "the caller's callback asked to stop"],
+  [STATUS.EXISTS, 'there is a database at the path already'],
+  [STATUS.READONLY, 'the database is open for reading only'],
+])
 
 /** A failure of the database. `code` is 'ERR_DB_' and the name of the status; `retryable` says whether the same call
  * may succeed later without any repair. */
@@ -32,8 +42,9 @@ export class DatabaseError extends Error {
  * @param {unknown} [cause]
  */
 export function statusError(status, message, cause) {
-  const known = STATUS_BY_NUMBER[status] ?? { name: 'BUG', text: `the engine returned the unknown status ${status}` }
-  return new DatabaseError(`ERR_DB_${known.name}`, message || known.text, { retryable: RETRYABLE.has(status), cause })
+  const name = NAMES.get(status) ?? 'BUG'
+  const text = message || (TEXTS.get(status) ?? `the engine returned the status ${status}`)
+  return new DatabaseError(`ERR_DB_${name}`, text, { retryable: RETRYABLE.has(status), cause })
 }
 
 /** @param {string} what such as "the database" */

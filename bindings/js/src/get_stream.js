@@ -4,6 +4,7 @@
 import { closedError } from './errors.js'
 
 /** @import { Context } from './store.js' */
+/** @typedef {{ at: number, size: number, ticket: number }} Found a value that is pinned */
 
 class Source {
   /** @type {'bytes'} */
@@ -12,7 +13,7 @@ class Source {
   #context
   #left
   #at
-  #ticket = 0
+  #ticket
   /** @type {ReadableStream | null} */
   #stream = null
   /** @type {ReadableByteStreamController | null} */
@@ -20,18 +21,18 @@ class Source {
   /** Stops listening to the signal. */
   deaf = () => {}
 
-  /** @param {Context} context @param {{ at: number, size: number }} found @param {number} chunkSize */
+  /** @param {Context} context @param {Found} found @param {number} chunkSize */
   constructor(context, found, chunkSize) {
+    this.#ticket = found.ticket
     this.#context = context
     this.#left = found.size
     this.#at = found.at
     this.autoAllocateChunkSize = Math.max(1, Math.min(chunkSize, found.size))
   }
 
-  /** @param {ReadableStream} stream of this source @param {number} handle of the value */
-  own(stream, handle) {
-    const { handles } = this.#context
-    this.#ticket = handles.add(stream, handle, 'value', 'getStream()')
+  /** @param {ReadableStream} stream of this source @param {Found} found */
+  own(stream, found) {
+    this.#context.handles.move(found.ticket, found, stream)
     this.#stream = stream
     if (this.#left === 0) this.#release()
   }
@@ -78,23 +79,17 @@ class Source {
   }
 }
 
-/** @param {Context} context @param {{ handle: number, at: number, size: number }} found a value that is pinned
- * @param {number} chunkSize @param {AbortSignal | undefined} signal */
+/** @param {Context} context @param {Found} found a value that is pinned @param {number} chunkSize
+ * @param {AbortSignal | undefined} signal */
 export function streamOf(context, found, chunkSize, signal) {
   const source = new Source(context, found, chunkSize)
-  let stream
-  try {
-    stream = new ReadableStream(source)
-  } catch (error) {
-    context.engine.closeValue(found.handle)
-    throw error
-  }
-  source.own(stream, found.handle)
-  if (signal !== undefined) {
-    const weak = new WeakRef(source) // a signal that lives long keeps no stream
-    const abort = () => weak.deref()?.abort(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    source.deaf = () => signal.removeEventListener('abort', abort)
-  }
+  const stream = new ReadableStream(source)
+  source.own(stream, found)
+  if (signal === undefined) return stream
+  const weak = new WeakRef(source) // a signal that lives long keeps no stream
+  const abort = () => weak.deref()?.abort(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  source.deaf = () => signal.removeEventListener('abort', abort)
+  if (signal.aborted) abort()
   return stream
 }

@@ -39,6 +39,12 @@ export class Handles {
     return ticket
   }
 
+  /** Another object's collection closes it from now on. @param {number} ticket @param {object} from @param {object} to */
+  move(ticket, from, to) {
+    this.#forgotten.unregister(from)
+    this.#forgotten.register(to, ticket, to)
+  }
+
   /** @param {number} ticket */
   has(ticket) {
     return this.#open.has(ticket)

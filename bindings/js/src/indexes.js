@@ -11,14 +11,11 @@ import {
   insertPosting,
   openIndex,
   openPostings,
-  rebuildIndex,
   removePosting,
-  verifyIndex,
 } from './engine_index.js'
 import { checkOptions, describe } from './errors.js'
 import { AsyncRows, SyncRows } from './iterator.js'
-import { camelCase, progressOf } from './options.js'
-import { rangeOf, signalOf } from './range.js'
+import { rangeOf, spanOf, successor } from './range.js'
 import { Running } from './running.js'
 import { decodeTuple, encodeTuple } from './tuple.js'
 import { decoded } from './watch.js'
@@ -40,8 +37,7 @@ import { decoded } from './watch.js'
 
 const INDEX_OPTIONS = ['kind', 'unique', 'key', 'multi']
 const MANUAL_OPTIONS = ['kind', 'unique', 'keyEncoding', 'valueEncoding']
-const BOUNDS = ['eq', 'prefix', 'gt', 'gte', 'lt', 'lte']
-const RANGE_OPTIONS = [...BOUNDS, 'reverse', 'limit', 'signal']
+const BOUNDS = new Set(['eq', 'prefix', 'gt', 'gte', 'lt', 'lte'])
 const KINDS = ['btree', 'hash'] // the engine counts from 1
 const PAGE_ROWS = 1000
 const PAGE_BYTES = 1 << 20
@@ -130,38 +126,25 @@ export function openIndexes(indexes, keyspace, context) {
   return opened
 }
 
-/** A key behind this one, and all that begin with it when they are tuples. @param {string | Uint8Array} bytes
- * @param {boolean} tuples */
-function behind(bytes, tuples) {
-  if (typeof bytes === 'string') return bytes + '\0'
-  const next = new Uint8Array(bytes.length + 1)
-  next.set(bytes)
-  if (tuples) next[bytes.length] = 0xff
+/** Behind all tuples that begin with this one. @param {string | Uint8Array} bytes */
+function behindAll(bytes) {
+  const next = /** @type {Uint8Array} */ (successor(bytes))
+  next[next.length - 1] = 0xff
   return next
 }
 
 /** @param {any} range @param {Opened} index @param {string} where */
 function postingsOf(range, { keys, tuples }, where) {
-  checkOptions(rangeOf(range, where), RANGE_OPTIONS, where)
-  const given = BOUNDS.filter((bound) => range !== undefined && bound in range)
-  const encoded = Object.fromEntries(given.map((bound) => [bound, keys.encode(range[bound], 'key')]))
-  const { eq, prefix, gt, gte, lt, lte } = encoded
-  const alone = given.length === 1
-  const clash =
-    (eq !== undefined || prefix !== undefined) && !alone ? [eq === undefined ? 'prefix' : 'eq', 'another bound'] : null
-  const pair = clash ?? (gt !== undefined && gte !== undefined ? ['gt', 'gte'] : null)
-  const both = pair ?? (lt !== undefined && lte !== undefined ? ['lt', 'lte'] : null)
-  if (both !== null) throw new TypeError(`${where} got both ${both[0]} and ${both[1]}: pass one of them`)
-  const { reverse = false, limit = Infinity } = range ?? {}
-  if (typeof reverse !== 'boolean') throw new TypeError(`reverse must be true or false; got ${describe(reverse)}`)
-  if (limit !== Infinity && !(Number.isInteger(limit) && limit >= 0)) {
-    throw new TypeError(`limit must be a whole number from 0, or Infinity; got ${describe(limit)}`)
+  const span = spanOf(rangeOf(range, where), keys, 'index', where, tuples ? behindAll : successor)
+  const { eq, prefix } = range ?? {}
+  const alone = eq !== undefined ? 'eq' : prefix !== undefined ? 'prefix' : ''
+  if (alone !== '' && Object.keys(range).some((name) => BOUNDS.has(name) && name !== alone)) {
+    throw new TypeError(`${where} got both ${alone} and another bound: pass one of them`)
   }
-  const first = eq ?? prefix ?? gte ?? (gt === undefined ? '' : behind(gt, tuples))
-  const second = lt ?? (lte === undefined ? '' : behind(lte, tuples))
-  const mode = eq !== undefined ? 0 : prefix !== undefined ? 2 : 1
-  const nothing = lt !== undefined && lt.length === 0
-  return { mode, first, second, reverse, limit, empty: limit === 0 || nothing, signal: signalOf(range?.signal) }
+  if (alone === 'eq') return { ...span, mode: 0, first: keys.encode(eq, 'key'), second: '' }
+  return alone === ''
+    ? { ...span, mode: 1, first: span.lower, second: span.upper }
+    : { ...span, mode: 2, first: span.prefix, second: '' }
 }
 
 /** What indexes have in common. */
@@ -248,32 +231,43 @@ class Index {
     return this.countSync(range)
   }
 
-  /** @protected @param {any} range @param {string} where @param {RowKind} kind @param {Rows} Rows
-   * @param {Partial<Context>} encodings */
-  postingRows(range, where, kind, Rows, encodings) {
+  /** Rows of postings, which are pages of the engine, or what `source` makes of them. @protected @param {any} range
+   * @param {string} where @param {RowKind} kind @param {Rows} Rows @param {Partial<Context>} own */
+  postingRows(range, where, kind, Rows, own) {
     const { context, opened } = this
     const { mode, first, second, ...span } = postingsOf(range, opened, where)
-    context.queue.flush()
+    const view = own.engine ?? context.engine
     const engine = {
-      openIterator: () => openPostings(context.engine, opened.handle, mode, first, second, span.reverse),
-      readPage: (/** @type {[any, any, any, any, any, any, any]} */ ...page) => context.engine.readPage(...page),
+      openIterator: () => openPostings(view, opened.handle, mode, first, second, span.reverse),
+      readPage: (/** @type {[any, any, any, any, any, any, any]} */ ...page) => this.readPage(view, ...page),
     }
-    const own = /** @type {any} */ ({ ...context, ...encodings, engine })
-    return new Rows(own, { ...span, lower: '', upper: '', prefix: '', snapshot: undefined }, kind)
+    return new Rows(/** @type {any} */ ({ ...context, ...own, engine }), span, kind)
+  }
+
+  /** @protected @param {import('./engine.js').Engine} view @param {[any, any, any, any, any, any, any]} page */
+  readPage(view, ...page) {
+    return view.readPage(...page)
   }
 
   get #pairs() {
     return { keyEncoding: this.opened.keys, valueEncoding: this.context.keyEncoding }
   }
 
+  /** @param {any} range @param {Rows} Rows */
+  #postings(range, Rows) {
+    this.context.queue.flush()
+    const pairs = new Index(this.context, this.opened) // its pages are not rows of a keyspace
+    return pairs.postingRows(range, 'postings()', 'entries', Rows, this.#pairs)
+  }
+
   /** Index keys and primary keys. @param {any} [range] */
   postings(range) {
-    return this.postingRows(range, 'postings()', 'entries', AsyncRows, this.#pairs)
+    return this.#postings(range, AsyncRows)
   }
 
   /** @param {any} [range] */
   postingsSync(range) {
-    return this.postingRows(range, 'postings()', 'entries', SyncRows, this.#pairs)
+    return this.#postings(range, SyncRows)
   }
 
   /** The first posting, or undefined. */
@@ -294,18 +288,12 @@ class Index {
 
   /** @param {any} [options] */
   async verify(options) {
-    const progress = progressOf(options, 'verify()')
-    this.context.queue.flush()
-    const { report, error } = verifyIndex(this.context.engine, this.opened.handle, progress)
-    if (error !== null) throw Object.assign(error, { report: camelCase(report) })
-    return camelCase(report)
+    return (await import('./index_care.js')).verifyIndex(this.context, this.opened.handle, options)
   }
 
   /** @param {any} [options] */
   async rebuild(options) {
-    const progress = progressOf(options, 'rebuild()')
-    this.context.queue.flush()
-    rebuildIndex(this.context.engine, this.opened.handle, progress)
+    return (await import('./index_care.js')).rebuildIndex(this.context, this.opened.handle, options)
   }
 
   /** Removes the index and its postings; false when it is gone already. */
@@ -337,47 +325,43 @@ export class KeyspaceIndex extends Index {
     return keys.map((key) => this.getSync(key))
   }
 
+  /** Primary keys instead of index keys, and the rows. @protected @override @param {import('./engine.js').Engine} view
+   * @param {[any, any, any, any, any, any, any]} page */
+  readPage(view, ...page) {
+    const [iterator, keys, values, rows, bytes, form, valueForm] = page
+    /** @type {any[]} */
+    const primaries = []
+    const done = view.readPage(iterator, null, primaries, rows, bytes, FORM_VIEW, FORM_VIEW)
+    const take = /** @type {any} */ ({ form, decode: null })
+    if (keys !== null) keys.push(...primaries.map((primary) => decoded(take, primary, 'key')))
+    if (values !== null) values.push(...view.getMany(this.context.keyspace, 0, primaries, valueForm))
+    return done
+  }
+
   /** Rows in the order of the index, of one state. @param {any} range @param {RowKind} kind @param {Rows} Rows */
   #rows(range, kind, Rows) {
     const { context, opened } = this
     const where = `${kind}()`
-    const { mode, first, second, ...span } = postingsOf(range, opened, where)
     context.queue.flush()
-    // Outside of a transaction postings and rows are read in one of their own, which ends with the walk.
+    if (context.engine.isInside) return this.postingRows(range, where, kind, Rows, {})
+    // Postings and rows are read in a transaction of their own, which ends with the walk.
     const how = { isolation: 2, readOnly: true, durability: 0, lockWait: 0 }
-    const running = context.engine.isInside ? null : new Running(context, how, `${opened.name} ${where}`)
-    const view = running?.engine ?? context.engine
-    const { handles, keyspace } = context
-    const own = {
-      openIterator: () => openPostings(view, opened.handle, mode, first, second, span.reverse),
-      /** @param {number} iterator @param {any[] | null} keys @param {any[] | null} values @param {number} rows
-       * @param {number} bytes @param {number} keyForm @param {number} valueForm */
-      readPage(iterator, keys, values, rows, bytes, keyForm, valueForm) {
-        /** @type {any[]} */
-        const primaries = []
-        const done = view.readPage(iterator, null, primaries, rows, bytes, FORM_VIEW, FORM_VIEW)
-        for (const primary of keys === null ? [] : primaries) {
-          keys?.push(decoded(/** @type {any} */ ({ form: keyForm, decode: null }), primary, 'key'))
-        }
-        if (values !== null) values.push(...view.getMany(keyspace, 0, primaries, valueForm))
-        return done
-      },
-    }
-    const ending = {
+    const running = new Running(context, how, `${opened.name} ${where}`)
+    const { handles } = context
+    const own = /** @type {any} */ ({
       add: handles.add.bind(handles),
       has: handles.has.bind(handles),
       close: (/** @type {number} */ ticket, /** @type {object} */ object) => {
         handles.close(ticket, object)
-        running?.end()
+        running.end()
       },
-    }
+    })
     try {
-      const its = /** @type {any} */ ({ ...context, engine: own, handles: ending })
-      const made = new Rows(its, { ...span, lower: '', upper: '', prefix: '', snapshot: undefined }, kind)
-      if (span.empty) running?.end()
+      const made = this.postingRows(range, where, kind, Rows, { engine: running.engine, handles: own })
+      if (range?.limit === 0) running.end()
       return made
     } catch (error) {
-      running?.end()
+      running.end()
       throw error
     }
   }

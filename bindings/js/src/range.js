@@ -11,7 +11,15 @@ const RANGE_OPTIONS = [...SPAN_OPTIONS, 'snapshot', 'valueEncoding', 'signal']
 const WATCH_OPTIONS = [...BOUNDS, 'keyEncoding', 'valueEncoding', 'signal']
 const COUNT_OPTIONS = [...BOUNDS, 'snapshot', 'keyEncoding']
 
-const OPTIONS = { iterate: RANGE_OPTIONS, clear: SPAN_OPTIONS, count: COUNT_OPTIONS, watch: WATCH_OPTIONS }
+const INDEX_OPTIONS = [...BOUNDS, 'eq', 'reverse', 'limit', 'signal']
+
+const OPTIONS = {
+  iterate: RANGE_OPTIONS,
+  clear: SPAN_OPTIONS,
+  count: COUNT_OPTIONS,
+  watch: WATCH_OPTIONS,
+  index: INDEX_OPTIONS,
+}
 
 /**
  * @typedef {object} Span what module.js takes
@@ -26,7 +34,7 @@ const OPTIONS = { iterate: RANGE_OPTIONS, clear: SPAN_OPTIONS, count: COUNT_OPTI
  */
 
 /** @param {string | Uint8Array} key */
-function successor(key) {
+export function successor(key) {
   if (typeof key === 'string') return key + '\0'
   const next = new Uint8Array(key.length + 1)
   next.set(key)
@@ -67,11 +75,12 @@ export function signalOf(signal) {
 /**
  * @param {any} range
  * @param {import('./encodings.js').Encoding} encoding of keys
- * @param {'iterate' | 'clear' | 'count' | 'watch'} use
+ * @param {keyof typeof OPTIONS} use
  * @param {string} where such as "entries()"
+ * @param {(key: string | Uint8Array) => string | Uint8Array} [next] what comes behind a key, and all that belongs to it
  * @returns {Span}
  */
-export function spanOf(range, encoding, use, where) {
+export function spanOf(range, encoding, use, where, next = successor) {
   if (range === undefined) return WHOLE
   checkOptions(range, OPTIONS[use], where)
   for (const bound of BOUNDS) {
@@ -95,12 +104,12 @@ export function spanOf(range, encoding, use, where) {
   /** @type {string | Uint8Array} */
   let upper = ''
   if (gte !== undefined) lower = encoding.encode(gte, 'key')
-  else if (gt !== undefined) lower = successor(encoding.encode(gt, 'key'))
+  else if (gt !== undefined) lower = next(encoding.encode(gt, 'key'))
   let empty = false
   if (lt !== undefined) {
     upper = encoding.encode(lt, 'key')
     empty = upper.length === 0
-  } else if (lte !== undefined) upper = successor(encoding.encode(lte, 'key'))
+  } else if (lte !== undefined) upper = next(encoding.encode(lte, 'key'))
   const limit = limitOf(range.limit)
   return {
     lower,

@@ -5,7 +5,6 @@ import { atChange, batchOf, clearOf, delOf, putOf } from './changes.js'
 import { FORM_VIEW, encodingOf } from './encodings.js'
 import { checkOptions, describe } from './errors.js'
 import { rangeOf, signalOf, spanOf } from './range.js'
-import { streamOf } from './get_stream.js'
 import { AsyncRows, SyncRows } from './iterator.js'
 import { Snapshot, handleOf } from './snapshot.js'
 import { Watcher } from './watch.js'
@@ -292,7 +291,16 @@ export class Store {
     const bytes = context.keyEncoding.encode(key, 'key')
     context.queue.flush()
     const found = context.engine.openValue(context.keyspace, snapshot, bytes)
-    return found === undefined ? undefined : streamOf(context, found, chunkSize, signal)
+    if (found === undefined) return undefined
+    const pinned = { ...found, ticket: 0 }
+    pinned.ticket = context.handles.add(pinned, found.handle, 'value', 'getStream()')
+    try {
+      const { streamOf } = await import('./get_stream.js')
+      return streamOf(context, pinned, chunkSize, signal)
+    } catch (error) {
+      context.handles.close(pinned.ticket, pinned)
+      throw error
+    }
   }
 
   /** Stores what a stream gives, once it has ended. @param {any} key @param {any} source @param {any} [options] */

@@ -7,8 +7,6 @@ import { asyncDispose, dispose } from './dispose.js'
 import { DatabaseError, checkOptions, describe } from './errors.js'
 import { manualInside } from './indexes.js'
 import { Keyspace, openKeyspace } from './keyspace.js'
-import { platform } from './platform.js'
-import { signalOf } from './range.js'
 import { Running } from './running.js'
 import { Store, contextOf, durabilityOf, withEncodings } from './store.js'
 
@@ -17,20 +15,14 @@ import { Store, contextOf, durabilityOf, withEncodings } from './store.js'
 /** @import { Begin } from './running.js' */
 /** @import { Context } from './store.js' */
 
-const BEGIN_OPTIONS = ['isolation', 'readOnly', 'durability', 'lockWait']
-const RUN_OPTIONS = [...BEGIN_OPTIONS, 'retries', 'signal']
+export const BEGIN_OPTIONS = ['isolation', 'readOnly', 'durability', 'lockWait']
 const LOCK_OPTIONS = ['keyEncoding', 'valueEncoding']
 const ISOLATION = ['read-committed', 'snapshot', 'serializable'] // the engine counts from 1
-const RETRIES = 5
 const LOCK_WAIT_MS = 1000
-const BACK_OFF_MS = 64
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 
-/** @param {number} ms */
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-
 /** @param {any} options @param {readonly string[]} known @param {string} where @returns {Begin} */
-function beginOf(options, known, where) {
+export function beginOf(options, known, where) {
   checkOptions(options, known, where)
   const { isolation = 'snapshot', readOnly = false, durability, lockWait = LOCK_WAIT_MS } = options ?? {}
   const level = ISOLATION.indexOf(isolation)
@@ -45,14 +37,8 @@ function beginOf(options, known, where) {
   return { isolation: level + 1, readOnly, durability: durabilityOf(durability), lockWait }
 }
 
-/** @param {unknown} retries */
-function retriesOf(retries = RETRIES) {
-  if (typeof retries === 'number' && retries >= 0) return retries
-  throw new TypeError(`retries must be a number from 0, or Infinity; got ${describe(retries)}`)
-}
-
 /** Whether a transaction that failed is to be run again. @param {unknown} error */
-const isConflict = (error) => error instanceof DatabaseError && error.code === 'ERR_DB_CONFLICT'
+export const isConflict = (error) => error instanceof DatabaseError && error.code === 'ERR_DB_CONFLICT'
 
 /** What stands for the commit queue in a transaction: changes are made at once. */
 export class TransactionQueue {
@@ -316,7 +302,7 @@ export class Transaction extends Store {
 }
 
 /** @param {any} run @param {string} where */
-function checkRun(run, where) {
+export function checkRun(run, where) {
   if (typeof run !== 'function')
     throw new TypeError(`${where} takes a function of the transaction; got ${describe(run)}`)
 }
@@ -355,49 +341,5 @@ export function runSync(context, run, options) {
     return result
   } finally {
     running.end()
-  }
-}
-
-/** Runs a function until its promise is settled or the signal says stop. @param {() => Promise<any>} run
- * @param {AbortSignal | undefined} signal */
-async function unlessAborted(run, signal) {
-  if (signal === undefined) return run()
-  signal.throwIfAborted()
-  let deaf = () => {}
-  const aborted = new Promise((_, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    deaf = () => signal.removeEventListener('abort', abort)
-  })
-  try {
-    const result = await Promise.race([run(), aborted])
-    signal.throwIfAborted()
-    return result
-  } finally {
-    deaf()
-  }
-}
-
-/** Runs a transaction, again when it conflicts. @param {Context} context of the database @param {any} run
- * @param {any} options */
-export async function runRetried(context, run, options) {
-  checkRun(run, 'transaction()')
-  const how = beginOf(options, RUN_OPTIONS, 'transaction()')
-  const retries = retriesOf(options?.retries)
-  const signal = signalOf(options?.signal)
-  for (let tries = 0; ; tries++) {
-    const running = new Running(context, how, 'transaction()')
-    try {
-      const result = await unlessAborted(async () => run(new Transaction(running, false)), signal)
-      if (running.status === 'open') running.commit()
-      return result
-    } catch (error) {
-      if (!isConflict(error) || !running.engine.conflicted || tries >= retries) throw error
-    } finally {
-      running.end()
-    }
-    // The first time at once: whoever was in the way has committed.
-    if (tries === 0) await platform().pause()
-    else await wait(Math.random() * Math.min(2 ** tries, BACK_OFF_MS))
   }
 }
