@@ -9,9 +9,9 @@
 #include "lsm/wal_format.h"
 
 const fuzz_target *const fuzz_targets[] = {
-    &fuzz_super, &fuzz_manifest,   &fuzz_edit,     &fuzz_wal,    &fuzz_table, &fuzz_block,
-    &fuzz_index, &fuzz_properties, &fuzz_ranges,   &fuzz_filter, &fuzz_lz4,   &fuzz_coding,
-    &fuzz_batch, &fuzz_catalogue,  &fuzz_database, &fuzz_single, &fuzz_ops,   &fuzz_load,
+    &fuzz_super,      &fuzz_manifest, &fuzz_edit,   &fuzz_wal,  &fuzz_table,  &fuzz_block,   &fuzz_index,
+    &fuzz_properties, &fuzz_ranges,   &fuzz_filter, &fuzz_lz4,  &fuzz_coding, &fuzz_batch,   &fuzz_catalogue,
+    &fuzz_database,   &fuzz_single,   &fuzz_ops,    &fuzz_load, &fuzz_tuple,  &fuzz_posting,
 };
 const size_t fuzz_targets_count = COUNT_OF(fuzz_targets);
 

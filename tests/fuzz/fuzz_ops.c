@@ -297,6 +297,22 @@ static int catalogue_visit(void *context, varve_slice name) {
   return 0;
 }
 
+static int catalogue_index(void *context, varve_slice name) {
+  varve_index *ix;
+  varve_index_info info;
+  int rc = varve_index_open(context, name, NULL, &ix);
+  if (rc == VARVE_OK) rc = varve_index_get_info(ix, &info);
+  if (rc != VARVE_INVALID) fuzz_check_status(rc);
+  return 0;
+}
+
+static void catalogue_indexes(varve_db *db) {
+  varve_index *ix;
+  fuzz_check_status(varve_index_list(db, catalogue_index, db));
+  int rc = varve_index_create(db, VARVE_STR("x"), NULL, &ix);
+  if (rc != VARVE_EXISTS) fuzz_check_status(rc);
+}
+
 static void catalogue_run(const uint8_t *data, size_t size) {
   static const uint8_t prefix[1] = {KEYSPACE_CATALOG};
   fuzz_input in = {data, size};
@@ -321,11 +337,13 @@ static void catalogue_run(const uint8_t *data, size_t size) {
     varve_write_options o = {VARVE_DURABILITY_DEFAULT, space};
     varve_read_options ro = {.keyspace = space};
     varve_value v;
-    FUZZ_CHECK(varve_put(s.db, VARVE_STR("k"), VARVE_STR("v"), &o) >= 0);
-    FUZZ_CHECK(varve_get(s.db, VARVE_STR("k"), &ro, &v) == VARVE_OK);
-    varve_value_release(&v);
+    rc = varve_put(s.db, VARVE_STR("k"), VARVE_STR("v"), &o);
+    if (rc != VARVE_INVALID) fuzz_check_status(rc); /* INVALID: there is the definition of an index, or CORRUPT: half */
+    FUZZ_CHECK(rc < 0 || varve_get(s.db, VARVE_STR("k"), &ro, &v) == VARVE_OK);
+    if (rc >= 0) varve_value_release(&v);
     rc = varve_keyspace_drop(s.db, VARVE_STR("s"));
     fuzz_check_status(rc);
+    catalogue_indexes(s.db);
     FUZZ_CHECK(rc < 0 || varve_get(s.db, VARVE_STR("k"), &ro, &v) == VARVE_CLOSED);
   }
   FUZZ_CHECK(varve_close(s.db) >= 0);
@@ -336,9 +354,13 @@ static void catalogue_seeds(fuzz_emit emit, void *context) {
   static const uint8_t seed[] = {0, 8, 3,   0,   0,    0,    0,    0,    0, 0,    /* the next id is 3 */
                                  1, 8, 's', 2,   0,    0,    0,    0,    0, 0, 0, /* s is 2 */
                                  2, 8, 't', 't', 0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0};
+  static const uint8_t index[] = {
+      0, 8, 3, 0,   0,   0, 0, 0, 0, 0, 1, 8, 's', 2,   0, 0, 0, 0, 0, 0, 0, /* and an index of s */
+      3, 5, 0, 'i', 'x', 1, 6, 1, 2, 0, 2, 8, 0,   'n', 2, 0, 0, 0, 0, 0, 0, 0};
   emit(context, seed, sizeof seed);
   emit(context, seed, 10);
   emit(context, seed, 21);
+  emit(context, index, sizeof index);
 }
 
 const fuzz_target fuzz_catalogue = {"catalogue", 512, catalogue_run, catalogue_seeds};
