@@ -146,7 +146,8 @@ export class VarveRacer {
   }
 }
 
-/** Keys in an order that looks random, and is the same each time. @param {number} count @returns {[string, string][]} */
+/** Keys in an order that looks random, and is the same each time. @param {number} count
+ * @returns {[string, string][]} */
 export function makeRows(count) {
   const filler = 'The layers of a lake bed, one a year, keep what settled in them. '
   return Array.from({ length: count }, (_, i) => {

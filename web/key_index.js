@@ -187,7 +187,7 @@ export class KeyIndex {
       return
     }
     if (changes.length === 0) return
-    if (changes.length > REBUILD_AFTER || changes.some(({ type }) => type === 'clear')) return this.#rebuildSoon()
+    if (changes.length > REBUILD_AFTER || changes.some(({ key }) => key === undefined)) return this.#rebuildSoon()
     for (const { type, key } of changes) {
       if (key !== undefined && this.matches(key)) this.#applyOne(type, key)
     }

@@ -1,4 +1,4 @@
-// page_dialogs.js: what the page says beside its views: short messages, questions, the shortcuts, the bar of a long job.
+// page_dialogs.js: what the page says beside its views: short messages, questions, the shortcuts, the bar of a job.
 
 import { byId, html } from './page_dom.js'
 

@@ -16,11 +16,12 @@ import { toBytes } from './bytes_text.js'
 const TEXT = { keyEncoding: 'utf8', valueEncoding: 'utf8' }
 /** Bounds are bytes, and what comes is text. */
 const TEXT_KEYS = { format: 'utf8', encode: (/** @type {Uint8Array} */ key) => key, decode: String }
-const BYTES = { keyEncoding: 'view', valueEncoding: 'view' }
+const BYTES = /** @type {const} */ ({ keyEncoding: 'view', valueEncoding: 'view' })
 
 /** @typedef {'relaxed' | 'strict'} Durability */
-/** @typedef {{ type: 'put' | 'del' | 'clear', key?: Uint8Array, text?: string }} Told a change, as watch has it; `text`
- *   is the value, for people to look at: bytes that are no text are replacement characters */
+/** @typedef {{ type: 'put' | 'del' | 'clear' | 'missed', key?: Uint8Array, name?: string, text?: string }} Told a change,
+ *   as watch has it: `key` is left out where it is not one, or not known exactly; `name` is the key for people to look
+ *   at, and `text` the value */
 /** @typedef {{ gte?: Uint8Array, gt?: Uint8Array, lt?: Uint8Array, prefix?: Uint8Array,
  *   signal?: AbortSignal }} KeyRange */
 
@@ -166,16 +167,17 @@ export class PageStore {
   }
 
   /** Changes come as text, which goes between threads several times as fast as small arrays of bytes. A key that is no
-   * text is then not known: that is told as a change of some range.
+   * text is then not known exactly.
    * @param {(changes: Told[]) => void} listener @returns {{ close(): void }} */
   watch(listener) {
-    return this.rows.watch(TEXT, (/** @type {{ type: Told['type'], key?: string, value?: string }[]} */ changes) =>
-      listener(
-        changes.map(({ type, key, value }) =>
-          key === undefined || key.includes('\ufffd') ? { type: 'clear' } : { type, key: toBytes(key), text: value },
-        ),
-      ),
-    )
+    /** @param {{ type: Told['type'], key?: string, value?: string }} change @returns {Told} */
+    const toldOf = ({ type, key, value }) => {
+      if (key === undefined) return { type }
+      return key.includes('\ufffd')
+        ? { type, name: key, text: value }
+        : { type, key: toBytes(key), name: key, text: value }
+    }
+    return this.rows.watch(TEXT, (/** @type {any[]} */ changes) => listener(changes.map(toldOf)))
   }
 
   /** @returns {Promise<import('../bindings/js/index.js').Stats>} */

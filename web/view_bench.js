@@ -20,8 +20,8 @@ export class BenchView {
     })
     const choice = html('fieldset', { class: 'seg small' }, html('legend', {}, 'Entries'), ...sizes)
     const text =
-      'The same work, here in your browser, once with Varve and once with IndexedDB: keys of about 15 bytes, values of ' +
-      '100. The two take turns; the median of three rounds counts. Their databases are deleted afterwards.'
+      'The same work, here in your browser, once with Varve and once with IndexedDB: keys of about 15 bytes, ' +
+      'values of 100. The two take turns; the median of three rounds counts. Their databases are deleted afterwards.'
     const head = html('div', { class: 'bench-head' }, html('h2', {}, 'Against IndexedDB'), html('p', {}, text))
     head.append(html('div', { class: 'row' }, choice, this.start))
     this.panel.replaceChildren(head, this.sum, this.rows)
@@ -75,7 +75,8 @@ export class BenchView {
       )
       const mean = Math.exp(factors.reduce((sum, factor) => sum + Math.log(factor), 0) / factors.length)
       const least = Math.min(...factors)
-      this.sum.textContent = `Geometric mean of the ${factors.length} rows: × ${figure(mean)}; the least is × ${figure(least)}.`
+      const [middle, low] = [figure(mean), figure(least)]
+      this.sum.textContent = `Geometric mean of the ${factors.length} rows: × ${middle}; the least is × ${low}.`
     } catch (error) {
       if (!stop.signal.aborted) toast(explain(error), undefined, true)
     } finally {

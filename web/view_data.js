@@ -230,7 +230,8 @@ export class DataView {
     const { total, filter } = this.index
     const yes = `Delete ${counted(total, 'entry', 'entries')}`
     const which = filter.text === '' ? '' : ` whose keys begin with “${filter.text}”`
-    const text = `This deletes ${total === 1 ? 'the entry' : `all ${count(total)} entries`}${which}. It cannot be undone.`
+    const what = total === 1 ? 'the entry' : `all ${count(total)} entries`
+    const text = `This deletes ${what}${which}. It cannot be undone.`
     if (!(await ask({ title: 'Delete all of these?', text, yes }))) return
     await this.store.clear(filter.prefix.length === 0 ? {} : { prefix: filter.prefix })
     this.editor.clear()

@@ -1,6 +1,6 @@
 // view_live.js: changes as they are committed, newest first, wherever they were made.
 
-import { hasPrefix, preview, showKey, toBytes } from './bytes_text.js'
+import { preview } from './bytes_text.js'
 import { sparkline } from './charts.js'
 import { byId, count, counted, eachFrame, figure, html } from './page_dom.js'
 
@@ -9,7 +9,8 @@ import { byId, count, counted, eachFrame, figure, html } from './page_dom.js'
 
 const KEPT = 200
 const SECONDS = 60
-const NAMES = { put: 'put', del: 'delete', clear: 'clear' }
+const NAMES = { put: 'put', del: 'delete', clear: 'clear', missed: 'missed' }
+const RANGES = { clear: 'a range of keys', missed: 'another tab took over: changes may be missing here' }
 
 export class LiveView {
   /** @type {Seen[]} newest first */
@@ -66,9 +67,8 @@ export class LiveView {
 
   /** @param {Told[]} changes */
   told(changes) {
-    const prefix = toBytes(this.prefix.value)
-    const mine =
-      prefix.length === 0 ? changes : changes.filter(({ key }) => key === undefined || hasPrefix(key, prefix))
+    const prefix = this.prefix.value
+    const mine = prefix === '' ? changes : changes.filter(({ name }) => name?.startsWith(prefix) ?? true)
     this.#total += mine.length
     this.#thisSecond += mine.length
     if (this.#paused) this.#missed += mine.length
@@ -111,15 +111,15 @@ export class LiveView {
 
 /** @param {Seen} seen */
 function rowOf({ time, change }) {
-  const { type, key, text } = change
+  const { type, name, text = '' } = change
   const at = time.toLocaleTimeString('en-GB')
-  const shown = key === undefined ? { text: 'a range of keys', binary: true } : showKey(key)
+  const shown = type === 'put' || type === 'del' ? preview(name ?? '') : RANGES[type]
   return html(
     'li',
     {},
     html('time', {}, at),
     html('span', { class: `kind ${type}` }, NAMES[type]),
-    html('span', { class: shown.binary ? 'code binary' : 'code' }, shown.text),
-    html('span', { class: 'code quiet' }, preview(text ?? '')),
+    html('span', { class: 'code' }, shown),
+    html('span', { class: 'code quiet' }, preview(text)),
   )
 }
