@@ -85,7 +85,8 @@ class Chaos {
     const any = living[Math.floor(this.random() * living.length)]
     const state = (this.random() < 0.6 && living.find(({ leads }) => leads)) || any
     const kinds = ['close', 'terminate', 'crash', 'freeze', 'reload', 'hang', 'stall', 'swallow', 'swallow']
-    const kind = process.env.VARVE_KIND ?? kinds[Math.floor(this.random() * kinds.length)]
+    const only = process.env.VARVE_KINDS?.split(',') ?? kinds
+    const kind = only[Math.floor(this.random() * only.length)]
     this.done[kind] = (this.done[kind] ?? 0) + 1
     const began = Date.now()
     await this[kind](state).catch((error) => {

@@ -39,6 +39,9 @@ export class Leader {
   #stopped = false
   /** As long as we have the lock, or had it. @type {Promise<unknown>} */
   #holding = Promise.resolve()
+  /** @type {Promise<unknown>} */
+  #turn = Promise.resolve()
+  #client
   #heard = 0
   #challenging = false
   /** @type {Map<string, { channel: BroadcastChannel | null, gone: AbortController }>} */
@@ -49,6 +52,7 @@ export class Leader {
     this.#start = start
     this.#id = start.id ?? p.randomId()
     this.#tell = tell
+    this.#client = this.#ownClient()
     this.#channel = new BroadcastChannel(p.channelOf(start.name))
     this.#channel.onmessage = ({ data }) => this.#said(data)
   }
@@ -69,53 +73,87 @@ export class Leader {
   // ---- The lock
 
   /** Waits for the lock, leads, and waits again, until stop(). With `ifAvailable` it does not wait, and once is all.
-   * @param {{ ifAvailable?: boolean, steal?: boolean }} [how] */
+   * @param {{ ifAvailable?: boolean }} [how] */
   async campaign(how = {}) {
-    const name = lockOfName(this.#start.name)
-    for (let next = how; !this.#stopped; next = {}) {
-      try {
-        const request = navigator.locks.request(name, { mode: 'exclusive', ...next }, async (lock) => {
-          if (lock === null || this.#stopped) return
-          this.#holding = request
-          await this.#lead()
-        })
-        await request
-      } catch (error) {
-        const stolen = error instanceof DOMException && error.name === 'AbortError'
-        if (stolen) this.#lost()
-        else this.#tell({ t: 'failed', error: p.packError(error) })
-        if (how.ifAvailable !== true) await pause(stolen ? 0 : AGAIN_MS)
-      }
+    while (!this.#stopped) {
+      const fine = await this.#attempt(how)
       if (how.ifAvailable === true) return
+      if (!fine) await pause(AGAIN_MS)
     }
   }
 
-  /** The holder's context, as long as the lock is ours. */
-  async #holder() {
-    const { held } = await navigator.locks.query()
-    return held?.find(({ name }) => name === lockOfName(this.#start.name))?.clientId
+  /** Asks for the lock, and leads while it has it. False when the database could not be opened.
+   * @param {{ ifAvailable?: boolean, steal?: boolean }} how */
+  async #attempt(how) {
+    const lease = new Lease(
+      () => this.#channel.postMessage({ t: 'beat', epoch: this.#epoch }),
+      async () => (await this.#holder()) === (await this.#client),
+    )
+    try {
+      const name = lockOfName(this.#start.name)
+      const request = navigator.locks.request(name, { mode: 'exclusive', ...how }, async (lock) => {
+        if (lock === null || this.#stopped) return
+        this.#holding = request
+        // One at a time in this thread: the last time may not be over, when the lock was taken from us.
+        const leading = this.#turn.then(() => this.#lead(lease))
+        this.#turn = leading.catch(() => {})
+        await leading
+      })
+      await request
+      return true
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'AbortError') {
+        this.#lost(lease) // the lock was taken from us
+        await this.#turn
+        return true
+      }
+      this.#tell({ t: 'failed', error: p.packError(error) })
+      return false
+    } finally {
+      lease.end()
+    }
   }
 
-  async #lead() {
-    const mine = await this.#holder()
-    const say = () => this.#channel.postMessage({ t: 'beat', epoch: this.#epoch })
-    const lease = new Lease(say, async () => (await this.#holder()) === mine)
+  /** The browser's name for this thread: who holds a lock that only we know. */
+  async #ownClient() {
+    const name = `varve-leader:${this.#id}`
+    return navigator.locks.request(name, async () => this.#holder(name))
+  }
+
+  /** Who has a lock. */
+  async #holder(lock = lockOfName(this.#start.name)) {
+    const { held } = await navigator.locks.query()
+    return held?.find(({ name }) => name === lock)?.clientId
+  }
+
+  /** @param {Lease} lease that begins as one that ran out: this thread may have stood still when it got the lock */
+  async #lead(lease) {
+    if (!(await lease.ensure())) return
     this.#lease = lease
     const { host, storage } = await this.#storage(lease)
     this.#host = host
-    await lease.ensure()
     try {
+      if (!(await lease.ensure())) return
       const options = { ...this.#start.options, host: fencedHost(host, lease) }
       this.#db = await Database.open(this.#start.name, options)
-      this.#epoch = Date.now()
-      this.#server = new Server(this.#db, host, this.#epoch, (error) => this.#broken(error))
+      this.#epoch = Math.max(Date.now(), this.#epoch + 1)
+      this.#server = new Server(
+        this.#db,
+        host,
+        this.#epoch,
+        (error) => this.#broken(lease, error),
+        () => lease.fenced,
+      )
       this.#server.info = { storage, worker: this.#id }
       const living = await p.livingClients(this.#start.name, 'varve-client')
+      if (!(await lease.ensure())) return
       this.#server.forget(living)
       this.#announce()
       await this.#watchersBack()
       this.#ready()
       if (!this.#stopped && !lease.over) await new Promise((resolve) => (this.#leave = () => resolve(undefined)))
+    } catch (error) {
+      if (!lease.over && !lease.fenced) throw error
     } finally {
       await this.#close()
     }
@@ -177,23 +215,23 @@ export class Leader {
     try {
       db?.closeSync()
     } catch (error) {
-      if (lease?.over !== true) throw error
+      if (lease?.over !== true && lease?.fenced !== true) throw error
     } finally {
-      lease?.end()
       await host?.close?.()
     }
   }
 
-  /** The lock was taken: nothing more may be written. */
-  #lost() {
-    if (this.#lease !== null) this.#lease.over = true
-    this.#leave?.()
+  /** Nothing more may be written. @param {Lease} lease */
+  #lost(lease) {
+    lease.over = true
+    if (this.#lease === lease) this.#leave?.()
   }
 
-  /** The storage did not keep what was committed: what is in memory is more than there is. @param {unknown} error */
-  #broken(error) {
-    this.#tell({ t: 'failed', error: p.packError(error) })
-    this.#lost()
+  /** What is in memory is more than what is stored: the storage did not keep what was committed, or did not take it any
+   * more from this thread. The database is opened anew, here or elsewhere. @param {Lease} lease @param {unknown} error */
+  #broken(lease, error) {
+    if (!lease.fenced) this.#tell({ t: 'failed', error: p.packError(error) })
+    this.#lost(lease)
   }
 
   /** Closes the database and gives the lock back. */
@@ -257,7 +295,8 @@ export class Leader {
     if (!this.#open || this.#held.length > 0) return void this.#held.push(message)
     if (this.#lease?.valid !== true) {
       this.#held.push(message) // what comes next waits behind it
-      if (!(await this.#lease?.ensure())) return this.#lost()
+      const lease = /** @type {Lease} */ (this.#lease)
+      if (!(await lease.ensure())) return this.#lost(lease)
       const held = this.#held
       this.#held = []
       for (const one of held) this.#receiveNow(one)
@@ -290,7 +329,7 @@ export class Leader {
         this.#channel.postMessage({ t: 'who' })
         await pause(STEAL_ANSWER_MS)
         if (this.#heard >= asked || this.#server !== null) return
-        void this.campaign({ steal: true })
+        void this.#attempt({ steal: true })
         await pause(p.SILENT_MS)
       })
     } finally {

@@ -28,15 +28,16 @@ export class Lease {
   #beaten = 0
   #say
   #holds
-  /** Somebody else leads now. */
+  /** Somebody else leads now, or this thread does not want to any more. */
   over = false
+  /** A change of a file was refused: the database has failed for good. */
+  fenced = false
 
   /** @param {() => void} say tells all tabs that this leader is at work @param {() => Promise<boolean>} holds whether
    * this worker still has the lock */
   constructor(say, holds) {
     this.#say = say
     this.#holds = holds
-    this.#renew(performance.now())
     leases.add(this)
   }
 
@@ -56,10 +57,13 @@ export class Lease {
     return !this.over && performance.now() < this.#until
   }
 
-  /** In a long task: before each call of the storage. */
-  work() {
+  /** In a long task: before each call of the storage. @param {boolean} changes something */
+  work(changes) {
     const now = performance.now()
-    if (this.over || now >= this.#until) return false
+    if (this.over || now >= this.#until) {
+      this.fenced ||= changes
+      return false
+    }
     if (now - this.#beaten >= BEAT_MS) {
       this.#say()
       this.#renew(now)
@@ -93,12 +97,12 @@ class FencedFile {
   }
 
   #check() {
-    if (!this.#lease.work()) throw lostLease()
+    if (!this.#lease.work(true)) throw lostLease()
   }
 
   /** @param {number} offset @param {Uint8Array} bytes @param {number} at @param {number} size */
   read(offset, bytes, at, size) {
-    this.#lease.work()
+    this.#lease.work(false)
     return this.#file.read(offset, bytes, at, size)
   }
 
@@ -142,7 +146,7 @@ function fencedPlace(place, lease) {
     single: place.single ?? false,
     open: (kind, number, flags) => new FencedFile(place.open(kind, number, flags), lease),
     remove: (kind, number) => {
-      if (!lease.work()) throw lostLease()
+      if (!lease.work(true)) throw lostLease()
       place.remove(kind, number)
     },
     syncDir: () => place.syncDir(),

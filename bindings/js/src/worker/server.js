@@ -54,15 +54,18 @@ export class Server {
   #unsettled = 0
   #stopped = false
   #failed
+  #fenced
 
   /** @param {import('../database.js').Database} db @param {any} host @param {number} epoch
-   * @param {(error: unknown) => void} failed told when the host could not keep what was committed */
-  constructor(db, host, epoch, failed) {
+   * @param {(error: unknown) => void} failed told when the host could not keep what was committed
+   * @param {() => boolean} [fenced] whether this thread may not write any more */
+  constructor(db, host, epoch, failed, fenced = () => false) {
     this.#context = contextOf(db)
     this.#host = host
     this.#clients = this.#context.engine.clientsKeyspace()
     this.#epoch = epoch
     this.#failed = failed
+    this.#fenced = fenced
   }
 
   // ---- Sessions
@@ -168,7 +171,7 @@ export class Server {
   /** A message of a client. False when there is no such session. @param {any} message */
   receive(message) {
     const session = this.#sessions.get(message.session)
-    if (session === undefined || message.epoch !== this.#epoch) return false
+    if (this.#stopped || session === undefined || message.epoch !== this.#epoch) return false
     if (message.t === 'ping') {
       const pending = this.#unsettled > 0
       session.post({ t: 'pong', epoch: this.#epoch, session: session.id, read: session.read, pending })
@@ -189,6 +192,7 @@ export class Server {
         const value = this.#call(session, call)
         if (id !== 0) session.results.push([id, 1, value])
       } catch (error) {
+        if (this.#fenced()) return this.#giveUp(error) // nobody is told: the next leader answers
         if (id !== 0) session.results.push([id, 0, p.packError(error)])
         if (call[1] === p.OP_COMMIT) {
           session.failed = call[2]
@@ -220,12 +224,15 @@ export class Server {
     this.#sending = Promise.all([this.#sending, settled])
       .then(
         () => messages.forEach((post) => post()),
-        (error) => {
-          this.#stopped = true
-          this.#failed(error)
-        },
+        (error) => this.#giveUp(error),
       )
       .finally(() => this.#unsettled--)
+  }
+
+  /** @param {unknown} error */
+  #giveUp(error) {
+    this.#stopped = true
+    this.#failed(error)
   }
 
   // ---- Calls
