@@ -159,7 +159,7 @@ async function refusesPrivateWindow(bench) {
   await assert.rejects(inWorker(tab, 'open', { kind: 'opfs', name: 'private' }), /this window may store nothing/)
   assert.deepEqual(await inWorker(tab, 'list'), [])
   await tab.close()
-  await browser.close()
+  await bench.afresh() // the profile is one of private windows from now on
 }
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
@@ -202,11 +202,41 @@ async function exchangesWithNative(bench, kind) {
   await tab.close()
 }
 
+/** A page has no handles of the private file system, and takes and gives files all the same. */
+async function exchangesInPage(bench, kind) {
+  const browser = await bench.browser()
+  const tab = await browser.open()
+  const [name, copy] = [`page ${kind}`, `page ${kind} copy`]
+  const url = (file) => `${bench.server.origin}/exchange/${file}`
+  await inWorker(tab, 'open', { kind, name })
+  await inWorker(tab, 'put', { name, entries: ROWS })
+  await inWorker(tab, 'close', { name })
+  const sent = await tab.session.call(REMOTE, 'exportTo', { name, url: url('page.varve') })
+  await tab.session.call(REMOTE, 'importFrom', { name: copy, url: url('page.varve'), kind })
+  await assert.rejects(
+    tab.session.call(REMOTE, 'importFrom', { name, url: url('page.varve'), kind }),
+    /there is a database/,
+  )
+  await inWorker(tab, 'open', { kind, name: copy })
+  assert.deepEqual(await inWorker(tab, 'rows', { name: copy }), ROWS)
+  await inWorker(tab, 'close', { name: copy })
+  const listed = await tab.session.call(REMOTE, 'list')
+  assert.deepEqual(
+    listed.map((one) => [one.name, one.storage]),
+    [name, copy].map((one) => [one, kind]),
+  )
+  assert.equal(listed[0].size, sent.size)
+  for (const one of [name, copy]) assert.equal(await tab.session.call(REMOTE, 'remove', { name: one }), true)
+  assert.deepEqual(await tab.session.call(REMOTE, 'list'), [])
+  await tab.close()
+}
+
 /** @param {string} browser @returns {{ name: string, long?: boolean, run: (bench: any) => Promise<void> }[]} */
 export function scenarios(browser) {
   const kinds = browser === 'webkit' ? ['idb'] : ['opfs', 'idb']
   const all = kinds.flatMap((kind) => [
     { name: `${kind}: a reload keeps what was stored`, run: (bench) => keepsOverReload(bench, kind) },
+    { name: `${kind}: a page imports and exports`, run: (bench) => exchangesInPage(bench, kind) },
     { name: `${kind}: a worker that ends loses nothing`, run: (bench) => survivesEndOfWorker(bench, kind) },
     { name: `${kind}: the native program reads it, and the reverse`, run: (bench) => exchangesWithNative(bench, kind) },
     {
