@@ -1,15 +1,20 @@
 /* index_build.c: brings the rows that were there before an index into it, online, and checks an index against its rows.
  *
- * A step is one SERIALIZABLE transaction: it reads the next rows from the position on, adds their postings and writes
- * the new position. If somebody changes one of these rows meanwhile, or adds one between them, the step is done again,
- * with fewer rows; what is written elsewhere is not in its way. Rows that are written during the building are
- * maintained by whoever writes them, before the position and behind it, so a step may find postings that are there already.
+ * A step is one SERIALIZABLE transaction: it reads the next rows from the position on, adds their postings and
+ * writes the new position. If somebody changes one of these rows meanwhile, or adds one between them, the step is
+ * done again, with fewer rows; what is written elsewhere is not in its way. Rows that are written during the
+ * building are maintained by whoever writes them, before the position and behind it, so a step may find postings
+ * that are there already.
  *
  * Invariant: rows below the position that is in the definition are in the index; it never goes back but for a rebuild.
  */
 #include "index/index_int.h"
 
-#define BUILD_ROWS_MAX  1024u
+#ifdef VARVE_TINY
+#define BUILD_ROWS_MAX 4u
+#else
+#define BUILD_ROWS_MAX 1024u
+#endif
 #define BUILD_BYTES_MAX (256u * KiB) /* of rows, in a step */
 
 typedef struct index_builder {

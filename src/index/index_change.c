@@ -224,6 +224,7 @@ INTERNAL int index_drop_keyspace(index_store *s, uint64_t keyspace, batch *b) {
   for (varve_index *ix = s->indexes; ix != NULL; ix = ix->next) {
     if (!index_is_of(ix, keyspace) || atomic_load(&ix->dropped)) continue;
     atomic_store(&ix->dropped, true);
+    ix->ending = true;
     last = ix;
   }
   if (last == NULL) {
@@ -233,6 +234,10 @@ INTERNAL int index_drop_keyspace(index_store *s, uint64_t keyspace, batch *b) {
   STEP(index_table_make(s, &table));
   STEP(index_commit_change(s, b, table));
 out:
+  for (varve_index *ix = s->indexes; ix != NULL; ix = ix->next) {
+    if (ix->ending && rc < 0) atomic_store(&ix->dropped, false); /* it is still there */
+    ix->ending = false;
+  }
   mutex_unlock(&s->change_lock);
   return rc;
 }
