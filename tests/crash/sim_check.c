@@ -138,7 +138,7 @@ bool sim_check_state(const sim_checker *c, varve_db *db, const sim_state *state,
     if (got < 0) return check_error(c, got, "keyspace_open", may_fail, rc);
     if (!sim_check_space(c, db, NULL, space, state->value[i], may_fail, rc)) return false;
   }
-  return true;
+  return sim_check_indexes(c, db, state, may_fail, rc);
 }
 
 /* ---- which state it is ---- */

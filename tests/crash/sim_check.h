@@ -17,6 +17,7 @@
 #ifndef VARVE_SIM_CHECK_H
 #define VARVE_SIM_CHECK_H
 
+#include "sim_index.h"
 #include "sim_session.h"
 
 /* Which states are right. */
@@ -41,6 +42,7 @@ typedef struct sim_checker {
   sim_world *world;
   const sim_plan *plan;
   const sim_history *history;
+  varve_db *const *live; /* the database of the run: opening a half index there goes on with it */
 } sim_checker;
 
 /* Compares everything that `db` shows with a state; checks 2 and 3. `snapshot` may be NULL. An error of the database
@@ -48,6 +50,14 @@ typedef struct sim_checker {
 bool sim_check_space(const sim_checker *c, varve_db *db, const varve_snapshot *snapshot, varve_keyspace *space,
                      const uint16_t *value, bool may_fail, int *rc);
 bool sim_check_state(const sim_checker *c, varve_db *db, const sim_state *state, bool may_fail, int *rc);
+
+/* sim_index_check.c: every index that is ready has the postings of the state's rows, and the others are not. Of one,
+ * as a transaction sees it. */
+bool sim_check_indexes(const sim_checker *c, varve_db *db, const sim_state *state, bool may_fail, int *rc);
+bool sim_check_postings(const sim_checker *c, varve_index *ix, uint32_t index, varve_txn *t, const uint16_t *value,
+                        bool may_fail, int *rc);
+/* Verifies the indexes of an image, and goes on with those that are half built: *changed. */
+bool sim_check_go_on(const sim_checker *c, varve_db *db, const sim_state *state, bool *changed);
 
 /* One iterator over all of a keyspace, forward and backward. */
 bool sim_check_iterator(const sim_checker *c, varve_iter *it, const uint16_t *value, bool may_fail, int *rc);

@@ -65,6 +65,23 @@
   X(txn_savepoint_rollbacks, BOTH)          \
   X(txn_locks, BOTH)                        \
   X(txn_locks_refused, BOTH)                \
+  /* indexes */                             \
+  X(indexes_made, BOTH)                     \
+  X(indexes_dropped, BOTH)                  \
+  X(indexes_rebuilt, BOTH)                  \
+  X(indexes_gone_with_keyspace, BOTH)       \
+  X(index_steps, BOTH)                      \
+  X(index_rows_beside_build, BOTH)          \
+  X(index_duplicates, BOTH)                 \
+  X(index_builds_cut, BOTH)                 \
+  X(index_builds_resumed, BOTH)             \
+  X(images_with_half_indexes, BOTH)         \
+  X(index_checks, BOTH)                     \
+  X(unique_refusals, BOTH)                  \
+  X(unique_refusals_in_txns, BOTH)          \
+  X(range_deletes_of_rows, BOTH)            \
+  X(txn_index_writes, BOTH)                 \
+  X(txn_index_reads, BOTH)                  \
   /* images, and what was done with them */ \
   X(images_none, BOTH)                      \
   X(images_kill, BOTH)                      \

@@ -15,7 +15,11 @@
 #include "sim_world.h"
 #include "varve.h"
 
-enum { SIM_KEYS = 40, SIM_KEY_MAX = 320, SIM_SPACES = 3, SIM_COMMITS = 600, SIM_GHOSTS = 8, SIM_VALUE_MAX = 24000 };
+enum { SIM_KEYS = 40, SIM_KEY_MAX = 320, SIM_SPACES = 3, SIM_COMMITS = 1000, SIM_GHOSTS = 8, SIM_VALUE_MAX = 24000 };
+enum { SIM_INDEXES = 3, SIM_CODES = 96 };
+
+/* MAYBE: it may be ready. */
+typedef enum sim_index_status { SIM_INDEX_NONE, SIM_INDEX_BUILDING, SIM_INDEX_MAYBE, SIM_INDEX_READY } sim_index_status;
 
 typedef struct sim_key {
   uint16_t size;
@@ -25,6 +29,8 @@ typedef struct sim_key {
 typedef struct sim_state {
   uint16_t value[SIM_SPACES][SIM_KEYS]; /* number of the value, 0 = absent */
   bool made[SIM_SPACES];                /* the keyspace is there; [0] always */
+  uint8_t index[SIM_INDEXES];           /* sim_index_status */
+  bool posted[SIM_INDEXES][SIM_KEYS];   /* of an index that is being built: the rows that are in it */
 } sim_state;
 
 typedef struct sim_commit {

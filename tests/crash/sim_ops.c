@@ -20,29 +20,90 @@ static varve_write_options ops_options(const sim_run *r, rng *g, uint32_t space,
   return o;
 }
 
-static void ops_put(sim_run *r, rng *g) {
-  bool strict;
-  uint32_t space = ops_space(r, g), key = rng_below(g, SIM_KEYS);
-  varve_write_options o = ops_options(r, g, space, &strict);
-  sim_state *next = sim_history_begin(&r->history);
-  next->value[space][key] = sim_history_new_value(&r->history);
-  varve_slice value = sim_history_value(&r->history, next->value[space][key]);
-  if (value.size >= 3000) r->world->counts.reached[SIM_COUNT_big_values]++;
-  sim_history_pend(&r->history, 1);
-  /* The bytes are needed only until the call's first frame is made; images in between make other values. */
+/* What the changes of a commit add up to. */
+typedef struct ops_change {
+  sim_state *next;
+  uint32_t operations;
+  bool taken, maybe_taken; /* a unique index must, or may, refuse it */
+} ops_change;
+
+static ops_change ops_begin(sim_run *r) {
+  return (ops_change){.next = sim_history_begin(&r->history)};
+}
+
+static void ops_row(sim_run *r, ops_change *c, uint32_t space, uint32_t key, uint16_t number) {
+  sim_row_change row;
+  sim_index_row(r->plan, &r->history, c->next, c->next->value[space], space, key, number, &row);
+  c->operations += row.operations;
+  c->taken = c->taken || row.taken;
+  c->maybe_taken = c->maybe_taken || row.maybe_taken;
+  c->next->value[space][key] = number;
+  sim_index_posted(r->plan, c->next, space, key);
   sim_touch(r, space, key, key + 1);
-  int rc = varve_put(r->session.db, sim_history_key(&r->history, key), value, &o);
-  sim_run_committed(r, rc, 1, strict);
+  sim_touch_codes(r, &row.codes);
+}
+
+static void ops_rows_end(sim_run *r, ops_change *c, uint32_t space, uint32_t low, uint32_t high) {
+  uint32_t operations = c->operations + 1;
+  for (uint32_t i = low; i < high; i++) {
+    bool there = c->next->value[space][i] != 0;
+    if (there) ops_row(r, c, space, i, 0);
+    if (there) operations = --c->operations + 1; /* the row itself goes with the range */
+  }
+  c->operations = operations;
+  sim_touch(r, space, low, high);
+}
+
+/* After the call. */
+static void ops_committed(sim_run *r, int rc, const ops_change *c, bool strict) {
+  sim_history *h = &r->history;
+  if (rc == VARVE_EXISTS && (c->taken || c->maybe_taken)) {
+    sim_trace(r->world, "refused", h->issued, c->operations, 0, NULL, 0);
+    h->pending = false;
+    sim_touched_now(r, false);
+    r->world->counts.reached[SIM_COUNT_unique_refusals]++;
+    if (atomic_load(&r->session.db->lsm->last_seq) == h->commit[h->issued].seq) return;
+    (void)sim_fail(r->world, "sequence", "operation %u: a write that was refused took a sequence", (unsigned)r->op);
+    return;
+  }
+  if (rc >= 0 && c->taken) {
+    (void)sim_fail(r->world, "unique", "operation %u: a second row got a key of a unique index", (unsigned)r->op);
+    return;
+  }
+  sim_run_committed(r, rc, c->operations, strict);
+}
+
+static void ops_put_into(sim_run *r, rng *g, uint32_t space, uint32_t key) {
+  bool strict;
+  varve_write_options o = ops_options(r, g, space, &strict);
+  ops_change c = ops_begin(r);
+  uint16_t number = sim_history_new_value(&r->history);
+  ops_row(r, &c, space, key, number);
+  varve_slice value = sim_history_value(&r->history, number);
+  if (value.size >= 3000) r->world->counts.reached[SIM_COUNT_big_values]++;
+  sim_history_pend(&r->history, c.operations);
+  /* The bytes are needed only until the call has copied them; images in between make other values. */
+  ops_committed(r, varve_put(r->session.db, sim_history_key(&r->history, key), value, &o), &c, strict);
+}
+
+static void ops_put(sim_run *r, rng *g) {
+  uint32_t space = ops_space(r, g), key = rng_below(g, SIM_KEYS);
+  ops_put_into(r, g, space, key);
+}
+
+static void ops_delete_in(sim_run *r, rng *g, uint32_t space) {
+  bool strict;
+  uint32_t key = rng_below(g, SIM_KEYS);
+  varve_write_options o = ops_options(r, g, space, &strict);
+  ops_change c = ops_begin(r);
+  ops_row(r, &c, space, key, 0);
+  sim_history_pend(&r->history, c.operations);
+  ops_committed(r, varve_delete(r->session.db, sim_history_key(&r->history, key), &o), &c, strict);
 }
 
 static void ops_delete(sim_run *r, rng *g) {
-  bool strict;
-  uint32_t space = ops_space(r, g), key = rng_below(g, SIM_KEYS);
-  varve_write_options o = ops_options(r, g, space, &strict);
-  sim_history_begin(&r->history)->value[space][key] = 0;
-  sim_history_pend(&r->history, 1);
-  sim_touch(r, space, key, key + 1);
-  sim_run_committed(r, varve_delete(r->session.db, sim_history_key(&r->history, key), &o), 1, strict);
+  uint32_t space = ops_space(r, g);
+  ops_delete_in(r, g, space);
 }
 
 /* A range, mostly short; high = SIM_KEYS stands for no end. */
@@ -57,75 +118,110 @@ static varve_slice ops_range_end(const sim_run *r, uint32_t high) {
   return high < SIM_KEYS ? sim_history_key(&r->history, high) : none;
 }
 
-static void ops_range(sim_run *r, rng *g) {
+static void ops_range_in(sim_run *r, rng *g, uint32_t space) {
   bool strict;
-  uint32_t space = ops_space(r, g), low, high;
+  uint32_t low, high;
   varve_write_options o = ops_options(r, g, space, &strict);
   sim_op_draw_range(g, &low, &high);
-  sim_state *next = sim_history_begin(&r->history);
-  for (uint32_t i = low; i < high; i++) next->value[space][i] = 0;
-  sim_touch(r, space, low, high);
-  sim_history_pend(&r->history, 1);
+  ops_change c = ops_begin(r);
+  ops_rows_end(r, &c, space, low, high);
+  sim_history_pend(&r->history, c.operations);
   r->world->counts.reached[SIM_COUNT_range_deletes]++;
+  r->world->counts.reached[SIM_COUNT_range_deletes_of_rows] += c.operations > 1;
   int rc = varve_delete_range(r->session.db, sim_history_key(&r->history, low), ops_range_end(r, high), &o);
-  sim_run_committed(r, rc, 1, strict);
+  ops_committed(r, rc, &c, strict);
 }
 
-static int ops_batch_add(sim_run *r, rng *g, varve_batch *b, sim_state *next) {
-  uint32_t space = ops_space(r, g), key = rng_below(g, SIM_KEYS), what = rng_below(g, 10);
-  if (what < 9) sim_touch(r, space, key, key + 1);
+static void ops_range(sim_run *r, rng *g) {
+  uint32_t space = ops_space(r, g);
+  ops_range_in(r, g, space);
+}
+
+static int ops_batch_add(sim_run *r, rng *g, varve_batch *b, ops_change *c, uint32_t space) {
+  uint32_t key = rng_below(g, SIM_KEYS), what = rng_below(g, 10);
   if (what < 6) {
-    next->value[space][key] = sim_history_new_value(&r->history);
-    varve_slice value = sim_history_value(&r->history, next->value[space][key]);
+    uint16_t number = sim_history_new_value(&r->history);
+    ops_row(r, c, space, key, number);
+    varve_slice value = sim_history_value(&r->history, number);
     return varve_batch_put(b, r->space[space], sim_history_key(&r->history, key), value);
   }
   if (what < 9) {
-    next->value[space][key] = 0;
+    ops_row(r, c, space, key, 0);
     return varve_batch_delete(b, r->space[space], sim_history_key(&r->history, key));
   }
   uint32_t low, high;
   sim_op_draw_range(g, &low, &high);
-  for (uint32_t i = low; i < high; i++) next->value[space][i] = 0;
-  sim_touch(r, space, low, high);
+  ops_rows_end(r, c, space, low, high);
   r->world->counts.reached[SIM_COUNT_range_deletes]++;
   return varve_batch_delete_range(b, r->space[space], sim_history_key(&r->history, low), ops_range_end(r, high));
 }
 
-static void ops_batch(sim_run *r, rng *g) {
+/* `only` < 0: changes of any keyspaces. */
+static void ops_batch_in(sim_run *r, rng *g, int only) {
   bool strict;
   varve_write_options o = ops_options(r, g, 0, &strict);
   varve_batch *b;
   if (varve_batch_create(&b) < 0) return;
-  sim_state *next = sim_history_begin(&r->history);
+  ops_change c = ops_begin(r);
   uint32_t count = 2 + rng_below(g, rng_percent(g, 20) ? OPS_BATCH_MAX : 4);
   int rc = VARVE_OK;
-  for (uint32_t i = 0; i < count && rc >= 0; i++) rc = ops_batch_add(r, g, b, next);
+  for (uint32_t i = 0; i < count && rc >= 0; i++) {
+    rc = ops_batch_add(r, g, b, &c, only < 0 ? ops_space(r, g) : (uint32_t)only);
+  }
   if (rc < 0) {
     (void)sim_fail(r->world, "batch", "%s: %s", varve_status_name(rc), varve_errmsg(NULL));
   } else {
-    sim_history_pend(&r->history, count);
+    sim_history_pend(&r->history, c.operations);
     r->world->counts.reached[SIM_COUNT_batches]++;
-    sim_run_committed(r, varve_write(r->session.db, b, &o), count, strict);
+    ops_committed(r, varve_write(r->session.db, b, &o), &c, strict);
   }
   varve_batch_destroy(b);
 }
 
-/* Makes a keyspace, or drops one. Both are commits of two operations; reads before them may fail as well. */
-static void ops_keyspace(sim_run *r, rng *g) {
+void sim_op_row(sim_run *r, rng *g, uint32_t space) {
+  uint32_t what = rng_below(g, 10);
+  if (what < 5) return ops_put_into(r, g, space, rng_below(g, SIM_KEYS));
+  if (what < 7) return ops_delete_in(r, g, space);
+  if (what < 8) return ops_range_in(r, g, space);
+  ops_batch_in(r, g, (int)space);
+}
+
+/* Rows of a keyspace that has indexes, or may get some. */
+static void ops_rows(sim_run *r, rng *g) {
   uint32_t space = 1 + rng_below(g, SIM_SPACES - 1);
+  if (r->space[space] == NULL) return sim_op_keyspace(r, space);
+  sim_op_row(r, g, space);
+}
+
+/* Indexes go with their keyspace. */
+static uint32_t ops_indexes_end(const sim_run *r, sim_state *next, uint32_t space) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < SIM_INDEXES; i++) {
+    if (r->plan->index[i].space != space || next->index[i] == SIM_INDEX_NONE) continue;
+    next->index[i] = SIM_INDEX_NONE;
+    memset(next->posted[i], 0, sizeof next->posted[i]);
+    count++;
+  }
+  return count;
+}
+
+/* Both are commits of two operations, and two for each index; reads before them may fail as well. */
+void sim_op_keyspace(sim_run *r, uint32_t space) {
   bool strict = r->plan->options.durability == VARVE_STRICT;
   bool make = !r->history.commit[r->history.issued].after.made[space];
   sim_state *next = sim_history_begin(&r->history);
   next->made[space] = make;
   memset(next->value[space], 0, sizeof next->value[space]);
-  sim_history_pend(&r->history, 2);
+  uint32_t indexes = ops_indexes_end(r, next, space), operations = 2 + 2 * indexes;
+  sim_history_pend(&r->history, operations);
   int rc = make ? varve_keyspace_open(r->session.db, sim_space_name(space), &r->space[space])
                 : varve_keyspace_drop(r->session.db, sim_space_name(space));
   if (rc == VARVE_NOTFOUND) (void)sim_fail(r->world, "catalogue", "a keyspace to be dropped is not there");
-  sim_run_committed(r, rc, 2, strict);
+  sim_run_committed(r, rc, operations, strict);
   if (!make && r->history.commit[r->history.issued].after.made[space] == false) {
     r->space[space] = NULL;
     sim_txn_space_gone(r, space);
+    r->world->counts.reached[SIM_COUNT_indexes_gone_with_keyspace] += indexes > 0;
   }
   if (rc < 0 && make && r->history.commit[r->history.issued].after.made[space]) {
     /* It was made and could not be synced: the handle comes with the next open. */
@@ -187,9 +283,9 @@ void sim_op_run(sim_run *r, const sim_op *op, rng *g) {
     case SIM_OP_range:
       return ops_range(r, g);
     case SIM_OP_batch:
-      return ops_batch(r, g);
+      return ops_batch_in(r, g, -1);
     case SIM_OP_keyspace:
-      return ops_keyspace(r, g);
+      return sim_op_keyspace(r, 1 + rng_below(g, SIM_SPACES - 1));
     case SIM_OP_sync:
       return ops_durable(r, varve_sync(db), "sync", true);
     case SIM_OP_flush:
@@ -230,6 +326,12 @@ void sim_op_run(sim_run *r, const sim_op *op, rng *g) {
       return sim_txn_mark_run(r, g);
     case SIM_OP_tx_end:
       return sim_txn_end_run(r, g);
+    case SIM_OP_row:
+      return ops_rows(r, g);
+    case SIM_OP_index:
+      return sim_index_run(r, g);
+    case SIM_OP_index_look:
+      return sim_index_look(r, g);
     default:
       break;
   }
@@ -249,7 +351,8 @@ static void observe_job(sim_run *r, const lsm *l) {
   if (first == in->output_level) reached[SIM_COUNT_compaction_same_level]++;
 }
 
-static void observe_log(sim_run *r, const lsm *l) {
+void sim_run_observe_log(sim_run *r) {
+  const lsm *l = r->session.db->lsm;
   uint64_t log = wal_log_number(l->wal), file = wal_file_number(l->wal), *reached = r->world->counts.reached;
   if (l->root.manifest != r->seen_manifest) reached[SIM_COUNT_manifest_rewritten]++;
   r->seen_manifest = l->root.manifest;
@@ -276,7 +379,7 @@ void sim_run_observe(sim_run *r) {
   uint64_t *reached = r->world->counts.reached, tombstones = 0, levels = 0;
   varve_stats s;
   if (varve_get_stats(r->session.db, &s) < 0) return;
-  observe_log(r, l);
+  sim_run_observe_log(r);
   observe_job(r, l);
   reached[SIM_COUNT_flush] += s.flushes > r->stats.flushes;
   reached[SIM_COUNT_trivial_move] += s.trivial_moves > r->stats.trivial_moves;

@@ -5,13 +5,13 @@
 
 const char *const sim_op_names[SIM_OP_KINDS] = {
 #define SIM_OP_NAME(name, weight) #name,
-    SIM_OP_MAP(SIM_OP_NAME) SIM_OP_TXN_MAP(SIM_OP_NAME)
+    SIM_OP_MAP(SIM_OP_NAME) SIM_OP_TXN_MAP(SIM_OP_NAME) SIM_OP_INDEX_MAP(SIM_OP_NAME)
 #undef SIM_OP_NAME
 };
 
 static const uint32_t sim_op_weights[SIM_OP_KINDS] = {
 #define SIM_OP_WEIGHT(name, weight) weight,
-    SIM_OP_MAP(SIM_OP_WEIGHT) SIM_OP_TXN_MAP(SIM_OP_WEIGHT)
+    SIM_OP_MAP(SIM_OP_WEIGHT) SIM_OP_TXN_MAP(SIM_OP_WEIGHT) SIM_OP_INDEX_MAP(SIM_OP_WEIGHT)
 #undef SIM_OP_WEIGHT
 };
 
@@ -96,6 +96,14 @@ static void sim_plan_more(sim_plan *p) {
   rng r = sim_rng(p->seed, 5, 0);
   p->txns = !p->plain && rng_percent(&r, 50);
   if (p->txns) sim_plan_replace(p, &r, SIM_OP_tx_write, 2, SIM_OP_tx_mark + 1);
+  r = sim_rng(p->seed, 6, 0);
+  p->indexes = !p->plain && rng_percent(&r, 40);
+  for (uint32_t i = 0; i < SIM_INDEXES; i++) {
+    p->index[i].space = i == 0 ? 2 : 1;
+    p->index[i].kind = rng_percent(&r, 50) ? VARVE_BTREE : VARVE_HASH;
+    p->index[i].unique = i == 1 || (i == 0 && rng_percent(&r, 50));
+  }
+  if (p->indexes) sim_plan_replace(p, &r, SIM_OP_row, 2, SIM_OP_index_look + 1);
 }
 
 void sim_plan_make(sim_plan *p, uint64_t seed, bool single, bool plain) {

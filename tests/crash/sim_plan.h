@@ -43,9 +43,15 @@
   X(tx_read, 14)          \
   X(tx_mark, 10)
 
+/* The same in seeds that have indexes. */
+#define SIM_OP_INDEX_MAP(X) \
+  X(row, 20)                \
+  X(index, 8)               \
+  X(index_look, 5)
+
 typedef enum sim_op_kind {
 #define SIM_OP_ENUM(name, weight) SIM_OP_##name,
-  SIM_OP_MAP(SIM_OP_ENUM) SIM_OP_TXN_MAP(SIM_OP_ENUM)
+  SIM_OP_MAP(SIM_OP_ENUM) SIM_OP_TXN_MAP(SIM_OP_ENUM) SIM_OP_INDEX_MAP(SIM_OP_ENUM)
 #undef SIM_OP_ENUM
       SIM_OP_KINDS
 } sim_op_kind;
@@ -63,11 +69,18 @@ typedef struct sim_op {
   sim_fault fault;
 } sim_op;
 
+typedef struct sim_index_plan {
+  uint8_t space;
+  bool unique;
+  varve_index_kind kind;
+} sim_index_plan;
+
 typedef struct sim_plan {
   uint64_t seed;
   bool single; /* a database in one file */
   bool plain;  /* without transactions and indexes, whatever the seed says */
-  bool txns;
+  bool txns, indexes;
+  sim_index_plan index[SIM_INDEXES];
   uint32_t traits;
   varve_options options;
   uint32_t strict_percent;

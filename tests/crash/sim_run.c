@@ -11,7 +11,9 @@ static void run_hook(void *context, sim_disk *disk, sim_call call, bool after) {
   sim_run *r = context;
   uint32_t percent = after ? r->plan->after_sync_percent : r->plan->image_percent;
   (void)call;
-  if (r->in_image || r->over || r->world->failed || r->plan->op[r->op].no_images) return;
+  if (r->in_image || r->over || r->world->failed) return;
+  sim_build_advance(r, false);
+  if (r->plan->op[r->op].no_images) return;
   if (!rng_percent(&r->images, percent)) return;
   if (after) r->world->counts.reached[SIM_COUNT_images_after_sync]++;
   sim_run_image(r, disk);
@@ -141,7 +143,7 @@ bool sim_run_open(sim_run *r) {
 }
 
 /* Finds out where the database stands after a crash, and goes on from there. */
-static void run_find(sim_run *r, const sim_expect *e, bool durable) {
+static void run_find(sim_run *r, const sim_expect *e, bool durable, rng *g) {
   sim_found found;
   int rc = VARVE_OK;
   bool same = sim_check_find(&r->checker, r->session.db, e, &found, true, &rc);
@@ -160,7 +162,7 @@ static void run_find(sim_run *r, const sim_expect *e, bool durable) {
     return;
   }
   sim_history_rewind(&r->history, found.at, found.ghost, durable);
-  if (!run_open_spaces(r)) r->over = true;
+  if (!run_open_spaces(r) || !sim_index_open_all(r, g)) r->over = true;
 }
 
 /* Opens, with patience for the faults that are still armed: three times, then without them. */
@@ -188,6 +190,7 @@ void sim_run_restart(sim_run *r, int mode, rng *g) {
   sim_reads_close(r, !was_failed && next == NULL);
   sim_txn_close_all(r, !was_failed && next == NULL, next != NULL);
   memset(&r->touched, 0, sizeof r->touched);
+  r->built_seq = 0;
   if (next != NULL) r->disk->before = NULL;
   int rc = sim_session_close(&r->session);
   sim_trace(r->world, "closed", (uint64_t)(rc & 0xffff), (uint64_t)mode, 0, NULL, 0);
@@ -214,7 +217,7 @@ void sim_run_restart(sim_run *r, int mode, rng *g) {
     r->over = true;
     return;
   }
-  run_find(r, &e, next != NULL && mode != SIM_KILL && mode < SIM_MODES);
+  run_find(r, &e, next != NULL && mode != SIM_KILL && mode < SIM_MODES, g);
 }
 
 /* ---- the run ---- */
@@ -297,7 +300,8 @@ void sim_run_plan(sim_run *r, sim_world *w, const sim_plan *plan, uint64_t only_
   r->plan = plan;
   r->only_image = only_image;
   sim_history_init(&r->history, plan->seed);
-  r->checker = (sim_checker){w, plan, &r->history};
+  r->checker = (sim_checker){w, plan, &r->history, &r->session.db};
+  sim_index_init(r);
   r->disk = sim_disk_create(w, plan->traits);
   r->op = SIM_OPS_MAX;
   r->images = sim_plan_rng(plan, RUN_STREAM_IMAGES, r->op);

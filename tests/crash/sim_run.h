@@ -44,6 +44,12 @@ typedef struct sim_run {
   uint64_t faults_seen; /* of the disk, when the operation began */
   uint32_t op;          /* the one under way */
   uint32_t sessions;    /* opened so far */
+  /* indexes */
+  sim_extractor extractor[SIM_INDEXES];
+  uint32_t building; /* the index that is being built, + 1; 0 = none */
+  bool building_pauses, build_taken, build_stopped;
+  uint64_t built_seq; /* of the last step of a build */
+  rng *build_rng;
   /* images */
   rng images;
   uint64_t image;      /* the number of the last one */
@@ -69,6 +75,10 @@ void sim_run_plan(sim_run *r, sim_world *w, const sim_plan *plan, uint64_t only_
 /* A range of keys, mostly short. */
 void sim_op_draw_range(rng *g, uint32_t *low, uint32_t *high);
 
+/* A change of rows of one keyspace; making a keyspace, or dropping it. */
+void sim_op_row(sim_run *r, rng *g, uint32_t space);
+void sim_op_keyspace(sim_run *r, uint32_t space);
+
 /* One operation. */
 void sim_op_run(sim_run *r, const sim_op *op, rng *g);
 
@@ -82,6 +92,7 @@ void sim_run_committed(sim_run *r, int rc, uint32_t operations, bool strict);
 
 /* Looks at what the engine did since the last time. */
 void sim_run_observe(sim_run *r);
+void sim_run_observe_log(sim_run *r); /* of the log alone, from inside of a call too */
 
 /* An image of the main disk, checked at once. */
 void sim_run_image(sim_run *r, sim_disk *disk);
@@ -96,6 +107,15 @@ void sim_reads_snapshot(sim_run *r, rng *g);
 void sim_reads_iterator(sim_run *r, rng *g);
 void sim_reads_close(sim_run *r, bool check); /* all of them */
 
+/* sim_build.c */
+void sim_index_init(sim_run *r);
+void sim_index_run(sim_run *r, rng *g);
+void sim_index_look(sim_run *r, rng *g);
+/* After an open: every index gets its extractor, and half ones are gone on with. */
+bool sim_index_open_all(sim_run *r, rng *g);
+/* Looks whether the step of a build that was under way is committed. */
+void sim_build_advance(sim_run *r, bool returned);
+
 /* sim_txn.c */
 void sim_txn_begin(sim_run *r, rng *g);
 void sim_txn_write_run(sim_run *r, rng *g);
@@ -107,6 +127,7 @@ void sim_txn_space_gone(sim_run *r, uint32_t space); /* it was dropped */
 void sim_txn_close_all(sim_run *r, bool check, bool crash);
 /* The commit under way changes these keys; then it was applied, or not. */
 void sim_touch(sim_run *r, uint32_t space, uint32_t low, uint32_t high);
+void sim_touch_codes(sim_run *r, const sim_index_codes *codes);
 void sim_touched_now(sim_run *r, bool applied);
 
 /* ---- between sim_txn.c and sim_txn_reads.c ---- */
@@ -122,6 +143,7 @@ void sim_txn_view(const sim_run *r, const sim_held_txn *t, uint32_t space, uint1
 /* Reads all of a keyspace, in every way. */
 void sim_txn_look(sim_run *r, sim_held_txn *t, uint32_t space);
 bool sim_txn_changed(const sim_run *r, uint32_t space, uint32_t key, uint64_t since);
+bool sim_txn_codes_changed(const sim_run *r, const sim_index_codes *codes, uint64_t since);
 /* Since each was watched, or since the transaction's state. */
 bool sim_txn_watched_changed(const sim_run *r, const sim_held_txn *t, bool since_base);
 void sim_txn_forget(sim_held_txn *t);

@@ -4,15 +4,17 @@
 #ifndef VARVE_SIM_TXN_H
 #define VARVE_SIM_TXN_H
 
+#include "sim_index.h"
 #include "sim_session.h"
 
-enum { SIM_TXNS = 4, SIM_TXN_WRITES = 80, SIM_TXN_MARKS = 6 };
+enum { SIM_TXNS = 4, SIM_TXN_WRITES = 120, SIM_TXN_MARKS = 6 };
 
 /* Keys low to high - 1 get a value, or 0: are deleted. */
 typedef struct sim_txn_write {
   uint8_t space, low, high;
   uint16_t value;
   varve_keyspace *in;
+  sim_index_codes codes; /* of unique indexes that it changes */
 } sim_txn_write;
 
 typedef struct sim_txn_place {
@@ -34,12 +36,16 @@ typedef struct sim_held_txn {
   uint32_t marks;
   bool read[SIM_SPACES][SIM_KEYS], locked[SIM_SPACES][SIM_KEYS];
   uint64_t watched[SIM_SPACES][SIM_KEYS]; /* the sequence since which it must be unchanged, + 1; 0 = not watched */
+  uint64_t watched_code[SIM_INDEXES][SIM_CODES];
+  bool read_index; /* what was read of indexes is not noted: it may conflict with any change */
 } sim_held_txn;
 
 /* What was changed, for conflicts. */
 typedef struct sim_touched {
   bool marked[SIM_SPACES][SIM_KEYS]; /* by the commit under way */
   uint64_t seq[SIM_SPACES][SIM_KEYS];
+  sim_index_codes marked_codes;
+  uint64_t code_seq[SIM_INDEXES][SIM_CODES];
 } sim_touched;
 
 #endif

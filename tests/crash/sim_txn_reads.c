@@ -77,6 +77,15 @@ bool sim_txn_changed(const sim_run *r, uint32_t space, uint32_t key, uint64_t si
   return r->touched.seq[space][key] > since;
 }
 
+bool sim_txn_codes_changed(const sim_run *r, const sim_index_codes *codes, uint64_t since) {
+  for (uint32_t i = 0; i < SIM_INDEXES; i++) {
+    for (uint32_t n = 0; n < SIM_CODES; n++) {
+      if (sim_index_has_code(codes, i, n) && r->touched.code_seq[i][n] > since) return true;
+    }
+  }
+  return false;
+}
+
 static bool held_locked_by_other(const sim_run *r, const sim_held_txn *t, uint32_t space, uint32_t key) {
   for (uint32_t i = 0; i < SIM_TXNS; i++) {
     const sim_held_txn *o = &r->txn[i];
@@ -91,6 +100,11 @@ bool sim_txn_watched_changed(const sim_run *r, const sim_held_txn *t, bool since
     for (uint32_t k = 0; k < SIM_KEYS; k++) {
       if (t->watched[s][k] == 0) continue;
       if (sim_txn_changed(r, s, k, since_base ? t->base_seq : t->watched[s][k] - 1)) return true;
+    }
+  }
+  for (uint32_t i = 0; i < SIM_INDEXES; i++) {
+    for (uint32_t n = 0; n < SIM_CODES; n++) {
+      if (t->watched_code[i][n] != 0 && r->touched.code_seq[i][n] > t->watched_code[i][n] - 1) return true;
     }
   }
   return false;
@@ -220,13 +234,31 @@ void sim_txn_look(sim_run *r, sim_held_txn *t, uint32_t space) {
   if (!same && rc < 0) sim_txn_failed(r, t, rc, "an iterator of a transaction");
 }
 
+/* An index, as the transaction sees it; not one that came, or was built on, after it began. */
+static void held_index_one(sim_run *r, sim_held_txn *t, rng *g) {
+  uint16_t shows[SIM_KEYS];
+  varve_index *ix;
+  uint32_t i = rng_below(g, SIM_INDEXES), space = r->plan->index[i].space;
+  if (sim_txn_latest(r)->index[i] != SIM_INDEX_READY || r->built_seq > t->base_seq) return;
+  if (t->schema != txn_store_schema(r->session.db->txns)) return;
+  int rc = varve_index_open(r->session.db, sim_index_name(i), NULL, &ix);
+  if (rc != VARVE_OK) return sim_txn_failed(r, t, rc, "index_open");
+  sim_txn_view(r, t, space, shows);
+  t->touched = true;
+  t->read_index = t->isolation == VARVE_SERIALIZABLE && !t->read_only;
+  r->world->counts.reached[SIM_COUNT_txn_index_reads]++;
+  bool same = sim_check_postings(&r->checker, ix, i, t->handle, shows, true, &rc);
+  if (!same && rc < 0) sim_txn_failed(r, t, rc, "an index in a transaction");
+}
+
 void sim_txn_read_run(sim_run *r, rng *g) {
   sim_held_txn *t = sim_txn_any(r, g);
   if (t == NULL) return;
   uint32_t reads = 1 + rng_below(g, 4);
   for (uint32_t i = 0; i < reads && t->handle != NULL && !r->world->failed; i++) {
     uint32_t space = sim_txn_space(r, g), what = rng_below(g, 10);
-    if (what < 4) held_get_one(r, t, g, space);
+    if (what < 3 || (what == 3 && !r->plan->indexes)) held_get_one(r, t, g, space);
+    if (what == 3 && r->plan->indexes) held_index_one(r, t, g);
     if (what >= 4 && what < 6) held_lock_one(r, t, g, space);
     if (what >= 6 && what < 9) held_scan_one(r, t, g, space);
     if (what == 9) sim_txn_look(r, t, space);
