@@ -157,7 +157,6 @@ INTERNAL int txn_get_for_update(txn *t, slice key, lsm_value *value) {
     return txn_conflict_with(t, true, key, key, NULL,
                              outcome == LOCK_DEADLOCK ? "waits for a lock of this one and has locked" : "has locked");
   }
-  if (txn_is_watched(t, key)) return txn_read_once(t, key, value); /* again: it has been watched since then */
   if (t->isolation != VARVE_READ_COMMITTED) {
     int rc = VARVE_OK;
     if (!t->touched) {
@@ -168,5 +167,6 @@ INTERNAL int txn_get_for_update(txn *t, slice key, lsm_value *value) {
     }
     if (rc != VARVE_OK) return rc;
   }
-  return txn_read_watched(t, key, value);
+  /* One that it has locked before is watched since then. */
+  return txn_is_watched(t, key) ? txn_read_once(t, key, value) : txn_read_watched(t, key, value);
 }

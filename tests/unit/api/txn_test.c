@@ -396,7 +396,7 @@ static void test_sequence_and_strict(void **state) {
 /* ---- memory ---- */
 
 /* Reads, ranges, locks, writes, savepoints and iterators, beside a change of what is read: OK is never an answer. */
-static int starved(varve_db *db) {
+static int starved(varve_db *db, bool point) {
   varve_txn *t = NULL;
   varve_iter *it = NULL;
   varve_value v = {0};
@@ -417,7 +417,10 @@ static int starved(varve_db *db) {
   if (rc < 0) goto out;
   STEP(varve_txn_rollback_to(t, number));
   STEP(varve_txn_has(t, VARVE_STR("key00001005"), NULL));
-  STEP(varve_put(db, VARVE_STR("key00000100"), VARVE_STR("changed"), NULL));
+  varve_iter_close(it);
+  it = NULL;
+  /* A key that was read, or one behind the last, which the iterator has read. */
+  STEP(varve_put(db, point ? VARVE_STR("key00000100") : VARVE_STR("z"), VARVE_STR("changed"), NULL));
   varve_value_release(&v);
   STEP(varve_txn_commit(t));
   TEST_RC(rc, VARVE_CONFLICT);
@@ -431,7 +434,9 @@ out:
 static void test_memory_runs_out(void **state) {
   (void)state;
   uint32_t failures = 0;
-  for (uint64_t nth = 1; nth < 400; nth++) {
+  for (uint64_t turn = 2; turn < 800; turn++) {
+    uint64_t nth = turn / 2;
+    bool point = turn % 2 == 0;
     test_allocator alloc;
     env *e;
     varve_db *db;
@@ -441,14 +446,14 @@ static void test_memory_runs_out(void **state) {
     TEST_OK(vfs_lock(e->fs, 0));
     TEST_OK(api_open(e, &o, &db));
     test_allocator_fail(&alloc, nth, false);
-    int rc = starved(db);
+    int rc = starved(db, point);
     bool failed = atomic_load(&alloc.failures) > 0;
     test_allocator_fail(&alloc, 0, false);
     if (rc < 0) {
       TEST_RC(rc, VARVE_NOMEM);
       failures++;
     }
-    TEST_RC(starved(db), VARVE_CONFLICT); /* it goes on as if nothing had been */
+    TEST_RC(starved(db, point), VARVE_CONFLICT); /* it goes on as if nothing had been */
     varve_stats s = bed_stats(db);
     assert_true(s.transactions == 0 && s.snapshots == 0 && s.iterators == 0);
     uint64_t n;
