@@ -8,6 +8,7 @@
 #include "index/index_int.h"
 
 #define INDEX_CURSOR_KEPT 8192u /* bytes of buffers that an idle cursor may have */
+#define INDEX_PROBE_BYTES 320u  /* of an entry's key that is made on the stack */
 
 struct index_cursor {
   varve_index *index;
@@ -332,9 +333,29 @@ static int index_copy_make(allocator *alloc, slice bytes, lsm_value *out) {
   return VARVE_OK;
 }
 
+/* The entry's key made on the stack, where a probe does without an iterator. DONE = it does not, or the key is long. */
+static int index_get_probe(const varve_index *ix, slice key, lsm_value *primary) {
+  uint8_t lower_bytes[INDEX_PROBE_BYTES], upper_bytes[INDEX_PROBE_BYTES];
+  bool only, unique = ix->shape.unique;
+  if (ix->shape.kind != VARVE_HASH && !unique) return VARVE_DONE;
+  if (key.size > INDEX_PROBE_BYTES - INDEX_PREFIX_MAX - INDEX_HASH_BYTES - VARINT32_SIZE_MAX) return VARVE_DONE;
+  /* Buffers with all the room that they need: they never ask an allocator. */
+  buf lower = {lower_bytes, 0, sizeof lower_bytes, NULL}, upper = {upper_bytes, 0, sizeof upper_bytes, NULL};
+  TRY(index_key_begin(&ix->shape, key, &lower));
+  ASSERT(lower.data == lower_bytes);
+  if (unique) return lsm_get(ix->store->lsm, buf_slice(&lower), SEQ_MAX, primary);
+  TRY(buf_set(&upper, buf_slice(&lower)));
+  index_key_successor(&upper);
+  return lsm_find_prefix(ix->store->lsm, buf_slice(&lower), buf_slice(&upper), primary, &only);
+}
+
 INTERNAL int index_get(varve_index *ix, txn *t, slice key, lsm_value *primary) {
   bool only;
   TRY(index_check(ix));
+  if (t == NULL) {
+    int found = index_get_probe(ix, key, primary);
+    if (found != VARVE_DONE) return found;
+  }
   index_cursor *c = index_cursor_take(ix);
   if (c == NULL) return VARVE_NOMEM;
   int rc = index_find_one(c, t, key, primary, &only);
@@ -371,3 +392,4 @@ out:
 }
 
 #undef INDEX_CURSOR_KEPT
+#undef INDEX_PROBE_BYTES

@@ -5,8 +5,8 @@
  *   section := lines of 64 bytes; line = high 32 bits of the hash * lines >> 32; bits from the low 32 bits
  *
  * One hash (key_hash) of a key serves every table that is asked for it. A hash index's entries, 01 00 'h' | varint
- * index id | 8 bytes of hash | ..., are in filters with their bytes up to the hash alone, so that one question to a filter
- * tells whether a table has any entry of an index key.
+ * index id | 8 bytes of hash | ..., are in filters with their bytes up to the hash alone, so that one question to a
+ * filter tells whether a table has any entry of an index key.
  */
 #ifndef VARVE_FILTER_H
 #define VARVE_FILTER_H

@@ -1,4 +1,5 @@
-/* index_build_test.c: indexes are built beside writers, in steps that go on after a close; one row wins a unique key. */
+/* index_build_test.c: indexes are built beside writers, in steps that go on after a close; of a unique key one
+ * row wins. */
 #include "unit/api/index_bed.h"
 
 /* ---- building ---- */
