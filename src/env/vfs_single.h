@@ -183,6 +183,9 @@ INTERNAL int single_directory_get(single *s, const single_slot *slot, const uint
 
 /* No directory counts, as the thread's message and `rc` say: all bytes become FILE_SINGLE. */
 INTERNAL int single_salvage_load(single *s, int rc);
+/* Both copies of the directory are damaged, in different places perhaps: `data` is the first one, and is what both tell
+ * when a choice between them has the right checksum. */
+INTERNAL int single_salvage_mix(single *s, const single_slot *slot, uint8_t *data);
 /* The file ends before its directory says so: no file is larger than what there may be of it. */
 INTERNAL void single_salvage_clip(single *s);
 

@@ -294,6 +294,7 @@ static int load_directory(single *s, const single_slot *slot, bool *sound) {
   STEP(load_bytes(s, slot->offset, data, size));
   if (single_directory_checksum(slot, data) != slot->checksum) {
     if (*sound) STEP(load_bytes(s, single_directory_copy(slot), data, size));
+    if (!*sound && salvage) STEP(single_salvage_mix(s, slot, data));
     *sound = false;
   }
   if (single_directory_checksum(slot, data) != slot->checksum) {

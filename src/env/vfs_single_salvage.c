@@ -6,6 +6,9 @@
  * adopts what it finds. What is known here is how a directory looks. Slots that named one may be gone, and older ones
  * stand in free pages until something else takes those: a guess where files lie in pieces, for the repair to check.
  *
+ * When a slot is left and both copies of its directory are damaged, but not in the same bytes, what they tell together
+ * is the directory.
+ *
  * Invariants
  *   1. Nothing is written, and no page is taken: files that were adopted may overlap.
  *   2. Bytes looked at for directories are bounded: 8 times the file and 1 MiB.
@@ -15,7 +18,9 @@
 #include "base/coding.h"
 #include "base/limits.h"
 
-#define SALVAGE_WINDOW (1024u * KiB) /* a directory is found when two copies of it fit into half of that */
+#define SALVAGE_RUNS      12u           /* where two copies of a directory differ */
+#define SALVAGE_MIX_BYTES (256 * MiB)   /* that are checksummed at most to choose between them */
+#define SALVAGE_WINDOW    (1024u * KiB) /* a directory is found when two copies of it fit into half of that */
 
 static_assert(VFS_PIECE_UNIT == SINGLE_PAGE, "pieces are pages");
 
@@ -105,6 +110,54 @@ INTERNAL void single_salvage_clip(single *s) {
       left -= beyond;
     }
   }
+}
+
+/* ---- a directory of two damaged copies ---- */
+
+typedef struct salvage_runs {
+  size_t from[SALVAGE_RUNS], to[SALVAGE_RUNS];
+  unsigned count;
+} salvage_runs;
+
+/* Where they differ: stretches with less than `gap` bytes between them are one. False = there are too many. */
+static bool salvage_differ(const uint8_t *a, const uint8_t *b, size_t size, size_t gap, salvage_runs *r) {
+  r->count = 0;
+  for (size_t i = 0; i < size; i++) {
+    if (a[i] == b[i]) continue;
+    bool goes_on = r->count > 0 && i - r->to[r->count - 1] < gap;
+    if (!goes_on && r->count == SALVAGE_RUNS) return false;
+    if (!goes_on) r->from[r->count++] = i;
+    r->to[r->count - 1] = i + 1;
+  }
+  return true;
+}
+
+static void salvage_swap(uint8_t *a, uint8_t *b, size_t from, size_t to) {
+  for (size_t i = from; i < to; i++) {
+    uint8_t kept = a[i];
+    a[i] = b[i];
+    b[i] = kept;
+  }
+}
+
+INTERNAL int single_salvage_mix(single *s, const single_slot *slot, uint8_t *data) {
+  size_t size = (size_t)slot->size, got = 0, gap = 1;
+  salvage_runs r;
+  int rc = VARVE_OK;
+  uint8_t *other = mem_zalloc(s->base.alloc, size);
+  if (other == NULL) return mem_fail(size, "the directory");
+  STEP(vfs_read_at(s->file, single_directory_copy(slot), other, size, &got));
+  while (gap < size && !salvage_differ(data, other, size, gap, &r)) gap *= 8;
+  if (gap >= size || r.count == 0 || size > SALVAGE_MIX_BYTES >> r.count) goto out;
+  for (unsigned choice = 0; choice < 1u << r.count; choice++) { /* in Gray's order: one stretch changes at a time */
+    if (single_directory_checksum(slot, data) == slot->checksum) break;
+    unsigned bit = 0;
+    while (bit + 1 < r.count && ((choice + 1) >> bit & 1) == 0) bit++;
+    salvage_swap(data, other, r.from[bit], r.to[bit]);
+  }
+out:
+  mem_free(s->base.alloc, other, size);
+  return rc;
 }
 
 /* ---- directories ---- */
@@ -232,4 +285,6 @@ out:
   return rc;
 }
 
+#undef SALVAGE_RUNS
+#undef SALVAGE_MIX_BYTES
 #undef SALVAGE_WINDOW

@@ -24,9 +24,10 @@
 /* ---- telling ---- */
 
 static slice repair_user_key(slice key, uint64_t *keyspace) {
-  reader r = reader_of(key);
   *keyspace = 0;
-  if (key.size == 0 || !read_varint64(&r, keyspace)) return slice_make(NULL, 0);
+  if (key.size == 0) return slice_make(NULL, 0);
+  reader r = reader_of(key);
+  if (!read_varint64(&r, keyspace)) return slice_make(NULL, 0);
   return slice_make(r.at, reader_left(&r));
 }
 

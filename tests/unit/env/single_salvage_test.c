@@ -114,6 +114,33 @@ static void a_directory_that_counts_is_used(void **state) {
   TEST_RC(vfs_lock(b->fs, 0), VARVE_NEWER_FORMAT);
 }
 
+/* Both copies are damaged, each in places of its own. */
+static void two_damaged_copies_make_a_whole_directory(void **state) {
+  bench *b = *state;
+  fill(b);
+  for (uint64_t n = 10; n < 400; n++) put_synced(b->fs, FILE_SST, n, 300);
+  uint64_t first = single_of(b->fs)->sound_pages.start * SINGLE_PAGE, size = single_of(b->fs)->image.size;
+  uint64_t second = first + single_pages(size) * SINGLE_PAGE;
+  bench_close(b);
+  assert_true(size > 1500);
+  memset(b->disk.bytes + first + 100, 0xee, 512);
+  b->disk.bytes[first + 3] ^= 1;
+  memset(b->disk.bytes + second + 900, 0xee, 512);
+  b->disk.bytes[second + 5] ^= 1;
+  vfs *fs;
+  TEST_OK(one_disk_single(&b->disk, &b->alloc.base, VFS_PLACE_READ_ONLY, &fs));
+  TEST_RC(vfs_lock(fs, 0), VARVE_CORRUPT); /* that is for a repair alone */
+  TEST_OK(vfs_close_fs(fs));
+  salvage_open(b);
+  assert_true((b->fs->traits & VFS_LOST) == 0);
+  check_file(b->fs, FILE_WAL, 2, 400000);
+  for (uint64_t n = 10; n < 400; n++) check_file(b->fs, FILE_SST, n, 300);
+  bench_close(b);
+  b->disk.bytes[first + 5] ^= 8; /* and both in one byte */
+  salvage_open(b);
+  assert_true((b->fs->traits & VFS_LOST) != 0);
+}
+
 /* Cut, with a directory that is whole: what there was behind the end is not there, or zeros. */
 static void a_file_that_was_cut_keeps_its_directory(void **state) {
   bench *b = *state;
@@ -191,6 +218,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       BENCH(files_are_found_in_a_directory_without_a_slot),
       BENCH(a_directory_that_counts_is_used),
+      BENCH(two_damaged_copies_make_a_whole_directory),
       BENCH(a_file_that_was_cut_keeps_its_directory),
       BENCH(descending_extents_cost_no_more),
   };

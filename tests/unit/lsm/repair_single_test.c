@@ -1,10 +1,20 @@
 /* repair_single_test.c: databases in one file whose directory is lost, and what a repair finds without it. */
+#define _POSIX_C_SOURCE 200809L
+
 #include "repair_bed.h"
+
+#include <time.h>
 
 #include "env/vfs_single.h"
 #include "support/one_disk.h"
 
 enum { ONE_KEYS = 900 };
+
+static double one_cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 /* Every value that was ever written, as a bit of its hash and its key's. */
 static uint8_t written[1 << 20];
@@ -417,7 +427,7 @@ static void random_damage_is_told(void **state) {
   for (uint32_t base = 0; base < 3; base++) {
     one_database x;
     one_make(&x, rng_next(&r), base % 2 == 0);
-    for (uint32_t round = 0; round < 25; round++, rounds++) {
+    for (uint32_t round = 0; round < 15; round++, rounds++) {
       one_disk hurt;
       one_disk_copy(&x.disk, &hurt);
       (rng_percent(&r, 50) ? wipe_copies : wipe_slots)(&hurt);
@@ -438,6 +448,73 @@ static void random_damage_is_told(void **state) {
   }
   print_message("%u rounds, %u with losses\n", rounds, told);
   assert_true(told > 0 && told < rounds);
+}
+
+/* A page that looks like the beginning, or the end, of something large, again and again. */
+static void hostile_page(rng *r, uint8_t *page, uint64_t at) {
+  uint64_t number = 1 + rng_below(r, rng_percent(r, 50) ? 3 : 100000),
+           size = at + SINGLE_PAGE - SINGLE_FIRST_PAGE * SINGLE_PAGE;
+  wal_header h = {.log = number, .next_seq = 1, .salt = rng_next(r)};
+  for (size_t i = 0; i < SINGLE_PAGE; i += 8) put_u64(page + i, rng_next(r) & 0xfff);
+  switch (rng_below(r, 3)) {
+    case 0:
+      wal_header_put(page, &h);
+      break;
+    case 1:
+      memcpy(page, "VARVEMAN\1\0\0\0\0\0\0\0", 16);
+      put_u64(page + 16, number);
+      put_u64(page + 56, xxh64(page, 56, 0));
+      break;
+    default:
+      for (unsigned k = 1; k <= 4; k++) { /* footers of tables from the first page on, and from pages in between */
+        uint64_t from = k == 1 ? 0 : rng_below(r, (uint32_t)(size / SINGLE_PAGE)) * (uint64_t)SINGLE_PAGE;
+        uint64_t bytes = size - from - (k - 1) * 512, index = bytes - SST_FOOTER_BYTES - 64;
+        sst_footer f = {{{0, 0}, {0, 0}, {0, index}, {index, 64}}};
+        if (bytes > 1024) sst_footer_put(page + SINGLE_PAGE - (k - 1) * 512 - SST_FOOTER_BYTES, &f, number + k, bytes);
+      }
+      break;
+  }
+}
+
+/* Directories in every page, each of as many files as fit, each with a second copy. */
+static void hostile_directories(one_disk *d, uint64_t from) {
+  uint8_t one[SINGLE_PAGE];
+  size_t n = 0;
+  memcpy(one, "\0\0\0", 3);
+  n = 3 + varint_put(one + 3, 900);
+  for (uint32_t i = 0; i < 900; i++) { /* number, size, place, pages: the page before, and the one behind, in turn */
+    uint8_t file[4] = {1, 1, i % 2 == 0 ? 0 : 3, 1};
+    memcpy(one + n, file, sizeof file);
+    n += sizeof file;
+  }
+  for (uint64_t at = from; at + SINGLE_PAGE <= d->size; at += SINGLE_PAGE) memcpy(d->bytes + at, one, n);
+}
+
+static double hostile_seconds(size_t size, bool directories) {
+  rng r = {3};
+  one_disk d;
+  one_disk_init(&d);
+  d.exists = true;
+  d.bytes = calloc(size, 1);
+  d.size = d.room = size;
+  single_header_put(d.bytes);
+  for (uint64_t at = SINGLE_FIRST_PAGE * SINGLE_PAGE; at < size; at += SINGLE_PAGE) hostile_page(&r, d.bytes + at, at);
+  if (directories) hostile_directories(&d, size / 4 / SINGLE_PAGE * SINGLE_PAGE);
+  double from = one_cpu_seconds();
+  one_result y = one_repair(&d, NULL);
+  double seconds = one_cpu_seconds() - from;
+  TEST_OK(y.rc);
+  one_disk_free(&d);
+  return seconds;
+}
+
+static void hostile_files_take_linear_time(void **state) {
+  (void)state;
+  for (int how = 0; how < 2; how++) {
+    double small = hostile_seconds(1 * MiB, how == 1), large = hostile_seconds(4 * MiB, how == 1);
+    print_message("1 MiB: %.2f s, 4 MiB: %.2f s\n", small, large);
+    assert_true(large < 8 * small + 0.5);
+  }
 }
 
 static void what_is_no_database_stays_none(void **state) {
@@ -467,6 +544,7 @@ int main(void) {
       cmocka_unit_test(without_a_manifest_nothing_is_missing),
       cmocka_unit_test(a_manifest_of_an_earlier_moment_is_not_believed),
       cmocka_unit_test(random_damage_is_told),
+      cmocka_unit_test(hostile_files_take_linear_time),
       cmocka_unit_test(what_is_no_database_stays_none),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
