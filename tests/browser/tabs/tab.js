@@ -58,10 +58,11 @@ async function write({ name, tab, tokens, storage, strict }) {
       return tell({ tab, failed: `${error?.code} ${error?.message}` })
     }
     n += together
-    const waited = performance.now() - began - (frozenMs - frozen)
-    tell({ tab, acked: n, waited, leads: db.leads })
+    const ended = performance.now()
+    tell({ tab, acked: n, leads: db.leads })
     if (n % 20 === 0) await check(tab, n)
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 120))
+    await new Promise((resolve) => setTimeout(resolve, 60 + Math.random() * 60))
+    tell({ tab, waited: ended - began - (frozenMs - frozen) }) // by now it is known whether the page stood still
   }
   tell({ tab, ended: true })
 }

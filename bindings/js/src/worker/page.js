@@ -20,7 +20,6 @@ import { compiled } from '../wasm.js'
 import { Link } from './link.js'
 import { OwnWorker, noWorker } from './page_worker.js'
 import { RemoteQueue, RemoteSnapshot, RemoteStore, RemoteWatchers, orAborted } from './remote.js'
-import { openHere } from './here.js'
 import * as p from './protocol.js'
 
 const BROWSER_OPTIONS = ['storage', 'allowMemory', 'worker', 'timeout', 'sync']
@@ -138,6 +137,7 @@ export class Database extends RemoteStore {
       throw statusError(abi.STATUS.UNSUPPORTED, message)
     }
     if (isOwnWorker() && inFiles) {
+      const { openHere } = await import('./here.js')
       const local = await openHere(name, rest, its, plan.waitMs)
       if (local !== null) return local
       if (its.sync === true) {
@@ -305,6 +305,18 @@ export class Database extends RemoteStore {
   async [asyncDispose]() {
     await this.close()
   }
+}
+
+for (const name of ['backup', 'transaction', 'transactionSync', 'begin', 'index', 'indexes']) {
+  if (name in Database.prototype) continue
+  Object.defineProperty(Database.prototype, name, {
+    value: () => {
+      const fix = 'open the database in a worker of your own with { sync: true }, and call it there'
+      throw statusError(abi.STATUS.UNSUPPORTED, `${name}() needs the engine in its own thread: ${fix}`)
+    },
+    writable: true,
+    configurable: true,
+  })
 }
 
 for (const [name, fix] of Object.entries({ syncSync: 'sync', closeSync: 'close' })) {

@@ -2,7 +2,8 @@
 
 import { clearOf } from '../changes.js'
 import { FORM_BUFFER, FORM_VIEW } from '../encodings.js'
-import { checkOptions, closedError, describe } from '../errors.js'
+import { STATUS } from '../abi.js'
+import { checkOptions, closedError, describe, statusError } from '../errors.js'
 import { asyncDispose } from '../dispose.js'
 import { rangeOf, spanOf } from '../range.js'
 import { Snapshot } from '../snapshot.js'
@@ -217,6 +218,17 @@ for (const name of ['get', 'has', 'getMany', 'count', 'put', 'del', 'batch', 'cl
   const sync = `${name}Sync`
   Object.defineProperty(RemoteStore.prototype, sync, {
     value: () => noSync(sync),
+    writable: true,
+    configurable: true,
+  })
+}
+
+for (const name of ['getStream', 'putStream']) {
+  Object.defineProperty(RemoteStore.prototype, name, {
+    value: async () => {
+      const fix = 'open the database in a worker of your own with { sync: true }, or use get() and put()'
+      throw statusError(STATUS.UNSUPPORTED, `${name}() needs the engine in its own thread: ${fix}`)
+    },
     writable: true,
     configurable: true,
   })
