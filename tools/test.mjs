@@ -153,6 +153,7 @@ function steps() {
     },
     { name: 'js', what: 'the JavaScript package', run: () => nodeTests(testFiles('tests/js'), {}, ['--expose-gc']) },
     { name: 'browser', what: 'Chromium, Firefox and WebKitGTK', run: browsers },
+    { name: 'page', what: 'the playground page in Chromium', run: () => nodeTests(testFiles('tests/browser/page')) },
   ]
 }
 

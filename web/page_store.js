@@ -19,9 +19,9 @@ const TEXT_KEYS = { format: 'utf8', encode: (/** @type {Uint8Array} */ key) => k
 const BYTES = /** @type {const} */ ({ keyEncoding: 'view', valueEncoding: 'view' })
 
 /** @typedef {'relaxed' | 'strict'} Durability */
-/** @typedef {{ type: 'put' | 'del' | 'clear' | 'missed', key?: Uint8Array, name?: string, text?: string }} Told a change,
- *   as watch has it: `key` is left out where it is not one, or not known exactly; `name` is the key for people to look
- *   at, and `text` the value */
+/** @typedef {{ type: 'put' | 'del' | 'clear' | 'missed', key?: Uint8Array, name?: string, text?: string }} Told
+ *   a change, as watch has it: `key` is left out where it is not one, or not known exactly; `name` is the key for people
+ *   to look at, and `text` the value */
 /** @typedef {{ gte?: Uint8Array, gt?: Uint8Array, lt?: Uint8Array, prefix?: Uint8Array,
  *   signal?: AbortSignal }} KeyRange */
 
@@ -70,6 +70,11 @@ export class PageStore {
   /** Whether it outlives the page; not so in private windows of some browsers. */
   get persistent() {
     return this.db.storage !== 'memory'
+  }
+
+  /** Which tab's worker runs the engine, and how often that changed since this one opened the database. */
+  get led() {
+    return { here: this.db.leads === true, changes: Number(this.db.failovers ?? 0) }
   }
 
   /** @param {string} name */

@@ -182,6 +182,7 @@ export class EngineView {
 
   /** @param {Stats} stats */
   #drawWork(stats) {
+    const { here, changes } = this.#shown.led
     const written = stats.bytesFlushed + stats.bytesCompactedOut
     const rows = /** @type {[string, string][]} */ ([
       ['Commits', count(stats.commits)],
@@ -191,7 +192,8 @@ export class EngineView {
       ['Merges', count(stats.compactions)],
       ['Write amplification', stats.bytesWritten === 0 ? '–' : `× ${figure(written / stats.bytesWritten)}`],
       ['Waits for merges', `${count(stats.stalls)}, ${figure(stats.stallUs / 1000)} ms`],
-      ['Engine', PageStore.version],
+      ['Runs in', `${here ? 'this tab' : 'another tab'}, taken over ${counted(changes, 'time')}`],
+      ['Version', PageStore.version],
     ])
     this.work.body.replaceChildren(figures(rows))
   }

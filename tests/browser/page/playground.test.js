@@ -11,7 +11,8 @@ import { chromium } from 'playwright-core'
 import { serve } from '../../../tools/web.mjs'
 import { namesMissing, overflowing, weakContrasts } from './accessible.js'
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p))
+const PLACES_OF_CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const CHROMIUM = process.env['VARVE_CHROMIUM'] ?? PLACES_OF_CHROMIUM.find((place) => existsSync(place))
 const ARGS = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
