@@ -137,6 +137,7 @@ const char *cli_option_value_name(uint32_t bit); /* NULL: the option takes no va
 
 typedef struct cli_state {
   const char *path;
+  varve_txn *txn;        /* of the shell, NULL = none */
   varve_db *db;          /* NULL for verbs that open none, and in a shell as long as there is none */
   varve_options options; /* of the command line; cli_open adds how the verb opens */
   cli_output out;
@@ -159,6 +160,7 @@ typedef struct cli_verb {
   uint8_t words_min, words_max;
   cli_opening opening;
   bool in_shell;
+  bool shell_only;
   int (*run)(cli_state *cli); /* an exit status */
 } cli_verb;
 
@@ -228,7 +230,18 @@ int cli_run_repair(cli_state *cli);
 int cli_run_bench(cli_state *cli);
 int cli_run_keyspaces(cli_state *cli);
 int cli_run_drop(cli_state *cli);
+int cli_run_begin(cli_state *cli);
+int cli_run_commit(cli_state *cli);
+int cli_run_rollback(cli_state *cli);
+int cli_run_savepoint(cli_state *cli);
+int cli_run_release(cli_state *cli);
+int cli_run_index(cli_state *cli);
 int cli_run_shell(cli_state *cli); /* of `varve PATH` without a verb */
+
+/* Writes the rows of an iterator as scan does, within --limit and --reverse. */
+int cli_scan_rows(cli_state *cli, varve_iter *iter);
+/* Rolls back the shell's transaction, if there is one. */
+void cli_end_txn(cli_state *cli);
 
 /* ---- JSON lines (cli_json_lines.c) and raw records (cli_raw.c) ---- */
 

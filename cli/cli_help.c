@@ -90,7 +90,9 @@ static void help_print_verb_row(cli_output *out, const cli_verb *verb) {
 
 int cli_help(cli_output *out) {
   (void)cli_write(out, help_head, strlen(help_head));
-  for (size_t i = 0; i < cli_verbs_count; i++) help_print_verb_row(out, &cli_verbs[i]);
+  for (size_t i = 0; i < cli_verbs_count; i++) {
+    if (!cli_verbs[i].shell_only) help_print_verb_row(out, &cli_verbs[i]);
+  }
   (void)cli_print(out, "    `varve help VERB` has the details of one; `.help` those of the shell.\n");
   (void)cli_write(out, help_options, strlen(help_options));
   return CLI_OK;

@@ -35,6 +35,7 @@ static int main_close(cli_state *cli, int failed) {
 }
 
 static int main_verb(cli_state *cli, const cli_verb *verb) {
+  if (verb->shell_only) return cli_usage("`%s` is for the shell: varve %s", verb->name, cli->path);
   cli->words = cli->command.words + 2;
   cli->words_count = cli->command.words_count - 2;
   cli->keyspace = cli->command.keyspace;

@@ -183,6 +183,10 @@ static int shell_verb(shell_state *shell, const varve_slice *words, size_t count
   if (failed) return failed;
   failed = shell_need(cli, verb->opening);
   if (failed) return failed;
+  bool apart = verb->run == cli_run_load || verb->run == cli_run_drop || verb->run == cli_run_bench;
+  if (apart && cli->txn != NULL) {
+    return cli_usage("`%s` is no part of a transaction; `commit` or `rollback` first", verb->name);
+  }
   uint64_t start = terminal_now_us();
   failed = verb->run(cli);
   if (shell->timer) (void)cli_print(&cli->out, "time: %.3f ms\n", (double)(terminal_now_us() - start) / 1000);
@@ -210,12 +214,13 @@ static void shell_line(shell_state *shell, varve_slice line) {
   if (cli->out.error == 0 && fflush(cli->out.file) != 0) (void)cli_output_finish(&cli->out);
 }
 
-/* The form of the prompt: "varve> ", or "varve:users> " in a keyspace. */
+/* The form of the prompt: "varve> ", or "varve:users> " in a keyspace; in a transaction with a star. */
 static void shell_prompt(const shell_state *shell, cli_buf *prompt) {
   prompt->size = 0;
   cli_buf_text(prompt, "varve");
   if (shell->keyspace.size > 0) cli_buf_byte(prompt, ':');
   cli_escaped_append(prompt, cli_buf_slice(&shell->keyspace));
+  if (shell->cli->txn != NULL) cli_buf_byte(prompt, '*');
   cli_buf_append(prompt, "> ", 3);
 }
 
@@ -276,6 +281,11 @@ int cli_run_shell(cli_state *cli) {
                     cli->db == NULL ? " (new, made by the first put)" : "", cli->read_only ? " (read-only)" : "");
   }
   if (!failed) shell_loop(&shell);
+  if (cli->txn != NULL) {
+    int left = cli_fail(CLI_ERROR, "the transaction was not committed: its changes are gone");
+    if (shell.failed == CLI_OK) shell.failed = left;
+    cli_end_txn(cli);
+  }
   if (!failed && shell.interactive) {
     line_edit_end();
     (void)cli_print(&cli->out, "\n");

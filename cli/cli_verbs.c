@@ -187,6 +187,73 @@ const cli_verb cli_verbs[] = {
      .words_max = 1,
      .opening = CLI_OPEN_NOTHING,
      .run = cli_run_repair},
+    {.name = "index",
+     .arguments = "COMMAND [NAME …]",
+     .summary = "look at indexes, and keep manual ones",
+     .detail =
+         "index list                            their names\n"
+         "index create NAME [btree|hash] [unique]\n"
+         "                                      a manual index: its postings are inserted and removed\n"
+         "index insert NAME KEY PRIMARY         a posting: the index key, and the key of the row\n"
+         "index remove NAME KEY PRIMARY\n"
+         "index find NAME KEY                   the postings of one key\n"
+         "index scan NAME                       all of them, or those of --prefix, or from --from to before --to\n"
+         "index info NAME                       what it is, and how many postings it has\n"
+         "index verify NAME                     checks its form; of one that maintains itself the program must be "
+         "open\n"
+         "index drop NAME                       removes it\n",
+     .options = CLI_OPT_BOUNDS | CLI_OPT_REVERSE | CLI_OPT_LIMIT | CLI_OPT_KEYS | CLI_OPT_VALUES | CLI_OPT_FORMAT,
+     .words_min = 1,
+     .words_max = 4,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .run = cli_run_index},
+    {.name = "begin",
+     .arguments = "[LEVEL]",
+     .summary = "begin a transaction: snapshot, serializable or read-committed",
+     .detail =
+         "get, put, del, scan, count and index are then part of it. Nobody else sees its changes before `commit`.\n"
+         "One that is not committed when the shell ends is rolled back.\n",
+     .words_max = 1,
+     .opening = CLI_OPEN_CREATE,
+     .in_shell = true,
+     .shell_only = true,
+     .run = cli_run_begin},
+    {.name = "commit",
+     .arguments = "",
+     .summary = "make the changes of the transaction",
+     .detail = "All of them, or none when others were in the way: CONFLICT. It is over in either case.\n",
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .shell_only = true,
+     .run = cli_run_commit},
+    {.name = "rollback",
+     .arguments = "[N]",
+     .summary = "forget the changes of the transaction, or those since savepoint N",
+     .detail = "With N the transaction goes on, and the savepoint stays.\n",
+     .words_max = 1,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .shell_only = true,
+     .run = cli_run_rollback},
+    {.name = "savepoint",
+     .arguments = "",
+     .summary = "mark a place to go back to, and say its number",
+     .detail = "They nest and are numbered from 1.\n",
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .shell_only = true,
+     .run = cli_run_savepoint},
+    {.name = "release",
+     .arguments = "N",
+     .summary = "forget savepoint N and those after it; their changes stay",
+     .detail = "The transaction goes on.\n",
+     .words_min = 1,
+     .words_max = 1,
+     .opening = CLI_OPEN_EXISTING,
+     .in_shell = true,
+     .shell_only = true,
+     .run = cli_run_release},
     {.name = "bench",
      .arguments = "",
      .summary = "measure this machine: fill, read, scan",

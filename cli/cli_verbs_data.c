@@ -58,7 +58,8 @@ int cli_run_get(cli_state *cli) {
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, false, &options.keyspace);
   if (!failed) {
     varve_value value = {0};
-    int status = varve_get(cli->db, key, &options, &value);
+    int status =
+        cli->txn != NULL ? varve_txn_get(cli->txn, key, &options, &value) : varve_get(cli->db, key, &options, &value);
     if (status == VARVE_OK) {
       failed = data_write_value(cli, key, (varve_slice){value.data, value.size});
       varve_value_release(&value);
@@ -96,12 +97,21 @@ int cli_run_put(cli_state *cli) {
   if (!failed && !from_input) value = cli->words[1];
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, true, &options.keyspace);
   if (!failed) {
-    int status = varve_put(cli->db, key, value, &options);
+    int status = cli->txn != NULL ? varve_txn_put(cli->txn, options.keyspace, key, value)
+                                  : varve_put(cli->db, key, value, &options);
     if (status != VARVE_OK) failed = cli_db_failed(cli->db, status);
   }
   cli_input_close(&input);
   cli_buf_free(&store);
   return failed;
+}
+
+static int data_delete(cli_state *cli, const varve_slice key[2], bool range, const varve_write_options *options) {
+  if (cli->txn == NULL) {
+    return range ? varve_delete_range(cli->db, key[0], key[1], options) : varve_delete(cli->db, key[0], options);
+  }
+  return range ? varve_txn_delete_range(cli->txn, options->keyspace, key[0], key[1])
+               : varve_txn_delete(cli->txn, options->keyspace, key[0]);
 }
 
 int cli_run_del(cli_state *cli) {
@@ -119,8 +129,7 @@ int cli_run_del(cli_state *cli) {
   if (!failed && range) failed = cli_key(cli, cli->words[1], &store[1], &key[1]);
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, false, &options.keyspace);
   if (!failed) {
-    int status =
-        range ? varve_delete_range(cli->db, key[0], key[1], &options) : varve_delete(cli->db, key[0], &options);
+    int status = data_delete(cli, key, range, &options);
     if (status != VARVE_OK) failed = cli_db_failed(cli->db, status);
   }
   cli_buf_free(&store[0]);
@@ -156,7 +165,7 @@ static void scan_append(const cli_state *cli, cli_buf *buf, cli_format format, v
   cli_buf_byte(buf, '\n');
 }
 
-static int scan_walk(cli_state *cli, varve_iter *iter) {
+int cli_scan_rows(cli_state *cli, varve_iter *iter) {
   bool reverse = (cli->command.given & CLI_OPT_REVERSE) != 0;
   cli_format format = data_format(cli, CLI_FORMAT_TEXT);
   cli_buf buf = {0};
@@ -183,8 +192,9 @@ int cli_run_scan(cli_state *cli) {
   int failed = cli_bounds(cli, store, &options);
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, false, &options.keyspace);
   if (!failed) {
-    int status = varve_iter_open(cli->db, &options, &iter);
-    failed = status != VARVE_OK ? cli_db_failed(cli->db, status) : scan_walk(cli, iter);
+    int status =
+        cli->txn != NULL ? varve_txn_iter_open(cli->txn, &options, &iter) : varve_iter_open(cli->db, &options, &iter);
+    failed = status != VARVE_OK ? cli_db_failed(cli->db, status) : cli_scan_rows(cli, iter);
   }
   varve_iter_close(iter);
   for (size_t i = 0; i < 3; i++) cli_buf_free(&store[i]);
@@ -198,7 +208,8 @@ int cli_run_count(cli_state *cli) {
   if (!failed) failed = cli_keyspace(cli, cli->keyspace, false, &options.keyspace);
   if (!failed) {
     uint64_t count = 0;
-    int status = varve_count(cli->db, &options, &count);
+    int status =
+        cli->txn != NULL ? varve_txn_count(cli->txn, &options, &count) : varve_count(cli->db, &options, &count);
     if (status != VARVE_OK) failed = cli_db_failed(cli->db, status);
     if (status == VARVE_OK) (void)cli_print(&cli->out, "%" PRIu64 "\n", count);
   }
