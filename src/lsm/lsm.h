@@ -70,8 +70,8 @@ typedef struct lsm_value {
 INTERNAL int lsm_get(lsm *l, slice key, uint64_t seq_max, lsm_value *value);
 
 /* The first of the keys from `prefix` to its successor `upper`, as of now, when filters know no more of them than the
- * prefix (filter_part): OK and what follows the prefix in it, *only = there is no other; NOTFOUND; or DONE: that takes an
- * iterator (with equal_prefix). */
+ * prefix (filter_part): OK and what follows the prefix in it, *only = there is no other; NOTFOUND; or DONE: that takes
+ * an iterator (with equal_prefix). */
 INTERNAL int lsm_find_prefix(lsm *l, slice prefix, slice upper, lsm_value *rest, bool *only);
 
 /* Snapshots: a sequence that stays readable until released. */
