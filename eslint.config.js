@@ -89,7 +89,7 @@ export default [
     languageOptions: { globals: { ...web, ...page, process: 'off', Buffer: 'off', setImmediate: 'off', gc: 'off' } },
   },
   {
-    files: ['tests/browser/*.js'],
+    files: ['tests/browser/*.js', 'tests/browser/tabs/*.js'],
     languageOptions: { globals: web },
   },
   {

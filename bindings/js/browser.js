@@ -5,7 +5,7 @@ import { webPlatform } from './src/web_platform.js'
 
 usePlatform(webPlatform)
 
-export { Database } from './src/worker/page.js'
+export { Database } from './src/worker/web_database.js'
 export { Keyspace } from './src/keyspace.js'
 export { Snapshot } from './src/snapshot.js'
 export { Transaction } from './src/transaction.js'

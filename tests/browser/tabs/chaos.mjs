@@ -198,9 +198,9 @@ export async function chaos({ seed, seconds = 20, tabs = 5, storage, strict, ser
   }
   await wait(4500)
   const watching = { missed: 0, disorder: 0 }
-  for (const { page } of run.living) {
-    await page.evaluate(() => globalThis.stop()).catch(() => {})
-    const seen = await page.evaluate(() => globalThis.watch()).catch(() => null)
+  for (const { page: one } of run.living) {
+    await one.evaluate(() => globalThis.stop()).catch(() => {})
+    const seen = await one.evaluate(() => globalThis.watch()).catch(() => null)
     watching.missed += seen?.missed ?? 0
     watching.disorder += seen?.disorder ?? 0
   }

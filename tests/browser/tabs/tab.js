@@ -75,7 +75,8 @@ setInterval(() => {
   lastBeat = now
 }, 50)
 
-/** Both calls are made in one turn: they share a commit. @param {string} tab @param {number} n @param {boolean} strict */
+/** Both calls are made in one turn: they share a commit. @param {string} tab @param {number} n
+ * @param {boolean} strict */
 function one(tab, n, strict) {
   const durability = strict ? 'strict' : 'relaxed'
   const taken = db.clear({ prefix: `t:${tab}:`, limit: 1, durability })

@@ -8,14 +8,15 @@ import { DatabaseError, statusError } from '../errors.js'
 import { lockOfName } from '../host/web_names.js'
 import { Lease, fencedHost } from './lease.js'
 import { Server } from './server.js'
-import { storageOf } from './storage.js'
+import { storageOf } from './kept_where.js'
 import * as p from './protocol.js'
 
 const WATCHERS_MS = 250
 const STEAL_ANSWER_MS = 400
 const AGAIN_MS = 1000
 
-/** @typedef {{ name: string, id?: string, options: any, storage?: 'opfs' | 'idb' | 'memory', allowMemory?: boolean }} Start */
+/** @typedef {{ name: string, id?: string, options: any, storage?: import('./kept_where.js').Storage,
+ *   allowMemory?: boolean }} Start */
 
 /** @param {number} ms */
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -32,7 +33,7 @@ export class Leader {
   #server = null
   /** @type {Database | null} */
   #db = null
-  /** @type {import('./storage.js').StoredHost | null} */
+  /** @type {import('./kept_where.js').StoredHost | null} */
   #host = null
   /** @type {(() => void) | null} */
   #leave = null
@@ -228,7 +229,8 @@ export class Leader {
   }
 
   /** What is in memory is more than what is stored: the storage did not keep what was committed, or did not take it any
-   * more from this thread. The database is opened anew, here or elsewhere. @param {Lease} lease @param {unknown} error */
+   * more from this thread. The database is opened anew, here or elsewhere.
+   * @param {Lease} lease @param {unknown} error */
   #broken(lease, error) {
     if (!lease.fenced) this.#tell({ t: 'failed', error: p.packError(error) })
     this.#lost(lease)

@@ -38,11 +38,6 @@ const ONE_CALLERS_FAULT = new Set([
   ...['ERR_DB_KEY_TOO_LARGE', 'ERR_DB_VALUE_TOO_LARGE'],
 ])
 
-/** @param {() => void} run once the promise reactions that are due have run: a few turns of the microtask queue */
-function afterReactions(run) {
-  queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => queueMicrotask(run))))
-}
-
 export class Link {
   #name
   #session = p.randomId()
@@ -192,7 +187,7 @@ export class Link {
       const { key, value } = change
       if (change.kind === p.CLEAR_SPAN) apart = true
       else bytes += key.length + value.length + 16
-      return { ...change, key: kept(key), value: kept(value) }
+      return { ...change, key: p.kept(key), value: p.kept(value) }
     })
     return new Promise((resolve, reject) => {
       const write = { durability, changes: own, resolve, reject, at }
@@ -220,7 +215,7 @@ export class Link {
   #schedule() {
     if (this.#scheduled) return
     this.#scheduled = true
-    afterReactions(() => {
+    p.afterReactions(() => {
       this.#scheduled = false
       this.#flush()
     })
@@ -496,9 +491,4 @@ export class Link {
   newId() {
     return this.#nextId++
   }
-}
-
-/** The application may change bytes that it passed. @param {any} bytes */
-function kept(bytes) {
-  return bytes instanceof Uint8Array ? bytes.slice() : bytes
 }

@@ -81,8 +81,8 @@ export class OwnWorker {
       this.#link.workerFailed(
         new TypeError(
           `The worker of the database did not start: ${event.message || 'its script was not found'}. ` +
-            "With a bundler that does not follow new Worker(new URL(…)) (esbuild, Rollup), bundle 'varve/worker' as a " +
-            'file of its own, and say where it is: Database.open(name, { worker: new URL(…) })',
+            'With a bundler that does not follow new Worker(new URL(…)) (esbuild, Rollup), bundle ' +
+            "'varve/worker' as a file of its own, and say where it is: Database.open(name, { worker: new URL(…) })",
         ),
       )
     }

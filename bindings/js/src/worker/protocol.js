@@ -109,3 +109,13 @@ export function unpackError({ code, message, retryable, cause, more }) {
   const options = cause === undefined ? { retryable } : { retryable, cause: new Error(cause) }
   return Object.assign(new DatabaseError(code, message, options), more)
 }
+
+/** @param {() => void} run once the promise reactions that are due have run: a few turns of the microtask queue */
+export function afterReactions(run) {
+  queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => queueMicrotask(run))))
+}
+
+/** The application may change bytes that it passed. @param {any} bytes */
+export function kept(bytes) {
+  return bytes instanceof Uint8Array ? bytes.slice() : bytes
+}

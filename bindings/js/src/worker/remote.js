@@ -21,7 +21,8 @@ const MOST_ROWS = 1000
 /** @param {string} name of the method @returns {never} */
 function noSync(name) {
   throw new TypeError(
-    `${name}() needs the engine in its own thread, and here it is in a worker: use await ${name.replace(/Sync$/, '')}(), ` +
+    `${name}() needs the engine in its own thread, and here it is in a worker: ` +
+      `use await ${name.replace(/Sync$/, '')}(), ` +
       'or open the database in a worker of your own with { sync: true }',
   )
 }

@@ -11,6 +11,7 @@ import { ABI_OP_DEL, ABI_OP_PUT, STATUS } from '../abi.js'
 import { FORM_TEXT, FORM_VIEW } from '../encodings.js'
 import { closedError, statusError } from '../errors.js'
 import { contextOf } from '../store.js'
+import { careFor } from './care_calls.js'
 import * as p from './protocol.js'
 
 const PAGE_BYTES = 256 << 10
@@ -99,7 +100,8 @@ export class Server {
   /** What a client is told of the database. @type {any} */
   info = {}
   // Sequences tell a client that watches whether it was told of everything. What this file writes for itself does not
-  // count: #lastChange is the sequence of the last commit before which there was one of a client's, or another leader's.
+  // count: #lastChange is the sequence of the last commit that was not such a one, as
+  // far as a client must know.
   #lastChange = 0
   #ownEnd = -1
 
@@ -463,45 +465,14 @@ export class Server {
     for (const id of [...session.watches.keys()]) this.#unwatch(session, id)
   }
 
-  // ---- Care
-
   /** @param {Session} session @param {number} id @param {string} what @param {any} options */
   #care(session, id, what, options) {
-    const { engine } = this.#context
     const progress = options?.progress
       ? (/** @type {number} */ done, /** @type {number} */ total) =>
           session.post({ t: 'progress', epoch: this.#epoch, session: session.id, id, done, total })
       : undefined
-    switch (what) {
-      case 'stats':
-        return engine.stats()
-      case 'keyspaces':
-        return engine.keyspaces()
-      case 'dropKeyspace':
-        this.#committed = true
-        return this.#drop(options.name)
-      case 'sync':
-        this.#committed = true
-        this.#strictest = 2
-        return engine.sync()
-      case 'flush':
-        return engine.flush()
-      case 'compact':
-        return engine.compact(progress)
-      case 'verify': {
-        const { report, error } = engine.verify(progress)
-        if (error !== null) throw Object.assign(error, { report })
-        return report
-      }
-      default:
-        throw statusError(STATUS.UNSUPPORTED, `this leader does not know ${what}(): reload all tabs of the page`)
-    }
-  }
-
-  /** @param {string} name */
-  #drop(name) {
-    const { engine } = this.#context
-    for (const nested of engine.keyspaces()) if (nested.startsWith(`${name}/`)) engine.dropKeyspace(nested)
-    return engine.dropKeyspace(name)
+    if (what === 'dropKeyspace' || what === 'sync') this.#committed = true
+    if (what === 'sync') this.#strictest = 2
+    return careFor(this.#context.engine, what, options, progress)
   }
 }

@@ -1,4 +1,4 @@
-// page.js: Database for pages and workers. What open() gives is one of
+// web_database.js: Database for pages and workers. What open() gives is one of
 //   - a database whose engine is in a worker, shared with all tabs (a name);
 //   - in a worker of the application, the engine itself, when nobody else has it: with the Sync methods, and serving
 //     other tabs;
@@ -342,7 +342,8 @@ async function openRemoteDatabase(name, rest, its, plan, shown) {
   if (globalThis.navigator?.locks === undefined || globalThis.BroadcastChannel === undefined) {
     throw statusError(
       abi.STATUS.UNSUPPORTED,
-      "a stored database needs a browser with Web Locks, and a secure page (https, or localhost); ':memory:' needs neither",
+      'a stored database needs a browser with Web Locks, and a secure page (https, or localhost); ' +
+        "':memory:' needs neither",
     )
   }
   const { keyEncoding: _k, valueEncoding: _v, wasm, lock: _l, readOnly, ...options } = rest

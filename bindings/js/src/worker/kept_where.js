@@ -1,4 +1,4 @@
-// storage.js: where the database of a name is kept: OPFS where the browser has it, else IndexedDB; memory only for
+// kept_where.js: where the database of a name is kept: OPFS where the browser has it, else IndexedDB; memory only for
 // those who asked for it.
 
 import { statusError, DatabaseError } from '../errors.js'
