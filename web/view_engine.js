@@ -192,7 +192,10 @@ export class EngineView {
       ['Merges', count(stats.compactions)],
       ['Write amplification', stats.bytesWritten === 0 ? '–' : `× ${figure(written / stats.bytesWritten)}`],
       ['Waits for merges', `${count(stats.stalls)}, ${figure(stats.stallUs / 1000)} ms`],
-      ['Runs in', `${here ? 'this tab' : 'another tab'}, taken over ${counted(changes, 'time')}`],
+      [
+        'Runs in',
+        `${here ? 'this tab' : 'another tab'}${changes === 0 ? '' : `, taken over ${counted(changes, 'time')}`}`,
+      ],
       ['Version', PageStore.version],
     ])
     this.work.body.replaceChildren(figures(rows))
