@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { root } from '../../tools/setup.mjs'
@@ -55,6 +55,15 @@ async function keepsOverRestart(bench, kind) {
   await browser.close()
 }
 
+/** What Chromium's IndexedDB wrote of itself: whether it was the one to drop the rows. @param {string} profile */
+function logsOf(profile) {
+  const place = join(profile, 'Default', 'IndexedDB')
+  if (!existsSync(place)) return ''
+  const files = readdirSync(place, { recursive: true }).map(String)
+  const logs = files.filter((name) => /(^|\/)LOG(\.old)?$/.test(name))
+  return [files.join('\n'), ...logs.map((name) => readFileSync(join(place, name), 'utf8'))].join('\n')
+}
+
 /** Kills the browser while it writes: all that it told of is there when it starts again. */
 async function survivesKill(bench, kind, durability, rounds) {
   const name = `kill ${kind} ${durability}`
@@ -80,7 +89,9 @@ async function survivesKill(bench, kind, durability, rounds) {
     await inWorker(tab, 'open', { kind, name })
     const rows = await inWorker(tab, 'rows', { name })
     bench.say(`killed after turn ${stored} was told of: ${rows.length / 3 - 1 - stored} turns more are there`)
-    assert.ok(rows.length >= 3 * (stored + 1), `${rows.length} rows, ${stored + 1} turns of three were told of`)
+    const enoughRows = rows.length >= 3 * (stored + 1)
+    const said = enoughRows ? '' : logsOf(bench.profile)
+    assert.ok(enoughRows, `${rows.length} rows, ${stored + 1} turns of three were told of\n${said}`)
     assert.equal(rows.length % 3, 0, 'the writes of one turn are there together or not at all')
     assert.equal((await inWorker(tab, 'verify', { name })).errors, 0)
     await inWorker(tab, 'close', { name })
@@ -184,7 +195,6 @@ async function exchangesWithNative(bench, kind) {
   native(path, 'verify')
   assert.equal(sha256(native(path, 'dump')), hash.sha256, 'the dump of the native program')
   native(path, 'put', 'from the native program', 'yes')
-  const { readFileSync } = await import('node:fs')
   const changed = readFileSync(path)
   bench.server.kept.set('back.varve', changed)
   const { last } = await inWorker(tab, 'importFrom', {
