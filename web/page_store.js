@@ -20,8 +20,8 @@ const BYTES = /** @type {const} */ ({ keyEncoding: 'view', valueEncoding: 'view'
 
 /** @typedef {'relaxed' | 'strict'} Durability */
 /** @typedef {{ type: 'put' | 'del' | 'clear' | 'missed', key?: Uint8Array, name?: string, text?: string }} Told
- *   a change, as watch has it: `key` is left out where it is not one, or not known exactly; `name` is the key and `text`
- *   the value, for people to look at */
+ *   a change, as watch has it: `key` is left out where it is not one, or not known exactly; `name` is the key and
+ *   `text` the value, for people to look at */
 /** @typedef {{ gte?: Uint8Array, gt?: Uint8Array, lt?: Uint8Array, prefix?: Uint8Array,
  *   signal?: AbortSignal }} KeyRange */
 
