@@ -175,12 +175,45 @@ static int index_attach(varve_index *ix, const index_options *o) {
   return rc;
 }
 
+static int index_rebuild_locked(varve_index *ix, varve_progress progress, void *context) {
+  static const slice none = {NULL, 0};
+  index_store *s = ix->store;
+  batch b;
+  int rc = VARVE_OK;
+  if (atomic_load(&ix->dropped)) return index_check(ix);
+  if (ix->extract == NULL) {
+    return status_fail(VARVE_INVALID, "the index \"%.*s\" has no extract function: give it with varve_index_open",
+                       (int)ix->name_size, ix->name);
+  }
+  batch_init(&b, s->alloc);
+  STEP(index_entries_remove(ix, &b));
+  STEP(index_put_def(ix, &none, &b));
+  atomic_store(&ix->ready, false);
+  STEP(index_commit_change(s, &b, atomic_load(&s->table)));
+  STEP(index_build(ix, progress, context));
+out:
+  batch_free(&b);
+  return rc;
+}
+
+/* Goes on with the building. At its very beginning there may be postings of rows as they no longer are: a repair leaves
+ * it so. */
+static int index_go_on(varve_index *ix, varve_progress progress, void *context) {
+  buf position;
+  buf_init(&position, ix->store->alloc);
+  int rc = index_def_position(ix, &position);
+  bool anew = rc == VARVE_OK && position.size == 0;
+  buf_free(&position);
+  if (rc < 0) return rc;
+  return anew ? index_rebuild_locked(ix, progress, context) : index_build(ix, progress, context);
+}
+
 static int index_open_locked(index_store *s, const index_options *o, varve_index **out) {
   varve_index *ix = index_by_name(s, o->name);
   if (ix == NULL) return VARVE_NOTFOUND;
   TRY(index_check_open(ix, o));
   if (o->extract != NULL && (o->extract != ix->extract || o->context != ix->context)) TRY(index_attach(ix, o));
-  if (!atomic_load(&ix->ready) && ix->extract != NULL) TRY(index_build(ix, o->progress, o->progress_context));
+  if (!atomic_load(&ix->ready) && ix->extract != NULL) TRY(index_go_on(ix, o->progress, o->progress_context));
   *out = ix;
   return VARVE_OK;
 }
@@ -258,27 +291,6 @@ INTERNAL int index_list(index_store *s, int (*visit)(void *context, varve_slice 
 }
 
 /* ---- anew ---- */
-
-static int index_rebuild_locked(varve_index *ix, varve_progress progress, void *context) {
-  static const slice none = {NULL, 0};
-  index_store *s = ix->store;
-  batch b;
-  int rc = VARVE_OK;
-  if (atomic_load(&ix->dropped)) return index_check(ix);
-  if (ix->extract == NULL) {
-    return status_fail(VARVE_INVALID, "the index \"%.*s\" has no extract function: give it with varve_index_open",
-                       (int)ix->name_size, ix->name);
-  }
-  batch_init(&b, s->alloc);
-  STEP(index_entries_remove(ix, &b));
-  STEP(index_put_def(ix, &none, &b));
-  atomic_store(&ix->ready, false);
-  STEP(index_commit_change(s, &b, atomic_load(&s->table)));
-  STEP(index_build(ix, progress, context));
-out:
-  batch_free(&b);
-  return rc;
-}
 
 INTERNAL int index_rebuild(varve_index *ix, varve_progress progress, void *context) {
   if (!ix->maintained) {

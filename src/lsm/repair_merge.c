@@ -9,7 +9,9 @@
  * beside its output: merges at the bottom have made sequences 0.
  *
  * The catalogue (docs/FORMAT.md) is made anew from its entries and from the ids that are in keys: an id without a name
- * gets one, and the next id to give is above all of them. It lies between the default keyspace and the named ones.
+ * gets one, and the next id to give is above all of them. It lies between the default keyspace and the named ones, and
+ * between its next id and its names lie definitions and postings of indexes ("Indexes"). These are kept, but an index
+ * that maintains itself is said to be at the beginning of its building: its rows may be others than they were.
  *
  * Invariants
  *   1. Every entry that is written was in a source; no key is written twice.
@@ -48,7 +50,8 @@ typedef struct repair_merger {
   sst_writer *out;
   uint64_t out_number;
   buf last; /* the last key that was looked at */
-  bool has_last, past_catalog;
+  bool has_last, past_catalog, in_indexes, has_next_index;
+  uint64_t index_id; /* the highest one seen; 0 = none */
   uint64_t last_id;
   repair_name *names; /* in order */
   uint32_t name_count;
@@ -245,11 +248,84 @@ static int repair_merge_add_name(repair_merger *m, uint32_t at, slice text, uint
   return VARVE_OK;
 }
 
+/* ---- indexes: keys 01 00 and a kind ---- */
+
+#define INDEX_DEFINITION 0x69
+#define INDEX_NEXT       0x6e
+#define INDEX_BTREE      0x62
+#define INDEX_HASH       0x68
+#define INDEX_MAINTAINED 2u
+#define INDEX_BUILDING   4u
+
+static int repair_merge_next_index(repair_merger *m) {
+  const uint8_t key[3] = {MERGE_CATALOG, 0, INDEX_NEXT};
+  uint8_t value[8];
+  put_u64(value, m->index_id + 1);
+  m->has_next_index = true;
+  return repair_merge_put(m, slice_make(key, sizeof key), slice_make(value, sizeof value));
+}
+
+/* The definition, of an index that maintains itself one that says that no row is in it yet. */
+static int repair_merge_index_definition(repair_merger *m, slice key, slice value) {
+  reader r = reader_of(value);
+  uint64_t id, keyspace;
+  const uint8_t *bytes = value.data;
+  bool whole = value.size > 2 && key.size > 3;
+  if (whole) r.at += 2;
+  whole = whole && read_varint64(&r, &id) && id > 0 && id < UINT64_MAX && read_varint64(&r, &keyspace);
+  if (!whole) m->impossible++;
+  if (!whole) return VARVE_OK;
+  m->index_id = MAX(m->index_id, id);
+  if ((bytes[1] & INDEX_MAINTAINED) == 0) return repair_merge_put(m, key, value);
+  uint8_t anew[2 + 2 * VARINT64_SIZE_MAX + 1];
+  size_t size = value.size - reader_left(&r);
+  ASSERT(size < sizeof anew);
+  memcpy(anew, bytes, size);
+  anew[1] |= INDEX_BUILDING;
+  anew[size] = 0; /* the position: an empty byte string */
+  return repair_merge_put(m, key, slice_make(anew, size + 1));
+}
+
+static int repair_merge_index(repair_merger *m, slice key, slice value) {
+  uint8_t kind = ((const uint8_t *)key.data)[2];
+  if (!m->in_indexes) TRY(repair_merge_end_output(m)); /* of what is before the next id, which is written last */
+  m->in_indexes = true;
+  if (kind == INDEX_DEFINITION) return repair_merge_index_definition(m, key, value);
+  if (kind == INDEX_BTREE || kind == INDEX_HASH) {
+    reader r = reader_of(slice_make((const uint8_t *)key.data + 3, key.size - 3));
+    uint64_t id;
+    if (read_varint64(&r, &id) && id < UINT64_MAX) m->index_id = MAX(m->index_id, id);
+    return repair_merge_put(m, key, value);
+  }
+  if (kind != INDEX_NEXT) return VARVE_OK; /* of the clients that a browser had: nobody waits for it now */
+  uint64_t next = key.size == 3 && value.size == 8 ? get_u64(value.data) : 0;
+  if (next > 0 && next < UINT64_MAX) m->index_id = MAX(m->index_id, next - 1);
+  return repair_merge_next_index(m);
+}
+
+/* Behind the last of them: the next id may have been lost. */
+static int repair_merge_end_indexes(repair_merger *m) {
+  if (!m->in_indexes) return VARVE_OK;
+  m->in_indexes = false;
+  if (m->index_id > 0 && !m->has_next_index) TRY(repair_merge_next_index(m));
+  return repair_merge_end_output(m);
+}
+
+#undef INDEX_DEFINITION
+#undef INDEX_NEXT
+#undef INDEX_BTREE
+#undef INDEX_HASH
+#undef INDEX_MAINTAINED
+#undef INDEX_BUILDING
+
+/* ---- the catalogue ---- */
+
 /* An entry of the catalogue: kept, not written. */
 static int repair_merge_catalog(repair_merger *m, slice key, slice value) {
   ASSERT(key.size > 0 && *(const uint8_t *)key.data == MERGE_CATALOG);
   slice name = slice_make((const uint8_t *)key.data + 1, key.size - 1);
-  if (name.size > 1 && *(const uint8_t *)name.data == 0) return VARVE_OK; /* the engine's own: nobody waits for it now */
+  if (name.size > 1 && *(const uint8_t *)name.data == 0) return repair_merge_index(m, key, value);
+  TRY(repair_merge_end_indexes(m));
   uint64_t id = value.size == 8 ? get_u64(value.data) : 0;
   bool sane = name.size <= VARVE_KEYSPACE_NAME_MAX && id >= MERGE_FIRST && id <= MERGE_ID_MAX + (name.size == 0);
   if (!sane) m->impossible++;
@@ -314,6 +390,7 @@ static int repair_merge_write_catalog(repair_merger *m) {
   ASSERT(m->out == NULL && next >= MERGE_FIRST);
   put_u64(value, next);
   TRY(repair_merge_put(m, slice_make(key, 1), slice_make(value, sizeof value)));
+  TRY(repair_merge_end_output(m)); /* indexes come between */
   for (uint32_t i = 0; i < m->name_count; i++) {
     memcpy(key + 1, m->names[i].text, m->names[i].size);
     put_u64(value, m->names[i].id);
@@ -332,6 +409,7 @@ static int repair_merge_entry(repair_merger *m, slice key, slice value) {
   }
   if (id == MERGE_CATALOG) return repair_merge_catalog(m, key, value);
   if (id >= MERGE_FIRST && !m->past_catalog) {
+    TRY(repair_merge_end_indexes(m));
     TRY(repair_merge_end_output(m)); /* no table spans the catalogue's place */
     m->past_catalog = true;
   }
@@ -373,6 +451,7 @@ static int repair_merge_all(repair_merger *m) {
     TRY(repair_merge_take(m, run));
     TRY(repair_merge_advance(m, run));
   }
+  TRY(repair_merge_end_indexes(m));
   TRY(repair_merge_end_output(m));
   TRY(repair_merge_write_catalog(m));
   if (m->impossible > 0) {
