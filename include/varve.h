@@ -393,6 +393,7 @@ typedef struct varve_conflict {
   uint64_t keyspace; /* its number; 0 is the default one */
   bool range;        /* the transaction read, or deleted, a range that the key lies in */
   bool read;         /* it had read it; else it had changed it */
+  bool locked;       /* nobody changed it yet: another transaction has a lock on it */
 } varve_conflict;
 
 /* OK, or NOTFOUND when there was none. varve_errmsg says it in words after the call that returned CONFLICT. */

@@ -252,6 +252,7 @@ VARVE_API int varve_txn_get_conflict(const varve_txn *t, varve_conflict *conflic
   conflict->key = api_user_key(found.key, &conflict->keyspace);
   conflict->range = found.range;
   conflict->read = found.read;
+  conflict->locked = found.locked;
   if (!found.range) return VARVE_OK;
   uint64_t keyspace = 0;
   slice lower = api_user_key(found.lower, &keyspace), upper = api_user_key(found.upper, &keyspace);

@@ -90,8 +90,8 @@ typedef struct wasm_change {
 /* The next change of a stage that ends at `end`. INVALID. */
 INTERNAL int wasm_change_read(reader *r, uint32_t end, wasm_change *c);
 
-/* of api_wasm_rows.c: a visitor of names, `context` an int for its failure; "name":number into the page; the progress of
- * a long call; an iterator for JavaScript, which is closed when that fails. */
+/* Of api_wasm_rows.c: a visitor of names, `context` an int for its failure; "name":number into the page; the progress
+ * of a long call; an iterator for JavaScript, which is closed when that fails. */
 INTERNAL int wasm_name_visit(void *context, varve_slice name);
 INTERNAL int wasm_text(const char *name, uint64_t value, char before);
 INTERNAL int wasm_progress(void *context, uint64_t done, uint64_t total);

@@ -34,8 +34,8 @@ static int wasm_extract(void *context, varve_slice key, varve_slice value, varve
   return VARVE_OK;
 }
 
-/* The name is in io.key. `extractor` 0 = a manual index. out[0] = the index. ABI_ABSENT when there is none and it is not
- * to be created. */
+/* The name is in io.key. `extractor` 0 = a manual index. out[0] = the index. ABI_ABSENT when there is none and it is
+ * not to be created. */
 WASM_EXPORT("index_open")
 int wasm_index_open(varve_db *db, uint32_t name_size, varve_keyspace *keyspace, int kind, int unique,
                     uint32_t extractor, int create) {

@@ -215,7 +215,8 @@ INTERNAL int wasm_text(const char *name, uint64_t value, char before) {
 #define WASM_STATS(X)                                                                                     \
   X(disk_bytes) X(table_bytes) X(log_bytes) X(memory_bytes) X(memory_bytes_max) X(memtable_bytes)         \
   X(cache_bytes) X(cache_hits) X(cache_misses) X(commits) X(writes) X(gets) X(iterators) X(snapshots)     \
-  X(transactions) X(commits_txn) X(conflicts) X(oldest_snapshot_ms) X(bytes_written) X(flushes) X(compactions) X(trivial_moves) X(bytes_flushed) X(bytes_compacted_in)      \
+  X(transactions) X(commits_txn) X(conflicts) X(oldest_snapshot_ms)                                       \
+  X(bytes_written) X(flushes) X(compactions) X(trivial_moves) X(bytes_flushed) X(bytes_compacted_in)      \
   X(bytes_compacted_out) X(syncs) X(stalls) X(stall_us)
 #define WASM_REPAIR(X)                                                                                    \
   X(entries) X(tables) X(tables_damaged) X(tables_lost) X(logs) X(logs_damaged) X(logs_lost)              \

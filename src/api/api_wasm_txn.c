@@ -101,7 +101,7 @@ static varve_keyspace *wasm_keyspace_of(varve_db *db, uint64_t id) {
 }
 
 /* out[0] = the keyspace, out[1] = 1 when it is the engine's own, out[2], out[3] = the key, out[4] = 1 when another
- * transaction has a lock on it: only the words of the failure tell. */
+ * transaction has a lock on it. */
 WASM_EXPORT("txn_conflict") int wasm_txn_conflict(varve_db *db, const varve_txn *txn) {
   varve_conflict c;
   uint32_t *out = wasm_state()->io.out;
@@ -111,7 +111,7 @@ WASM_EXPORT("txn_conflict") int wasm_txn_conflict(varve_db *db, const varve_txn 
   out[1] = out[0] == 0 && c.keyspace != KEYSPACE_DEFAULT;
   out[2] = (uint32_t)(uintptr_t)c.key.data;
   out[3] = (uint32_t)c.key.size;
-  out[4] = strstr(varve_errmsg(db), "for too long the lock on the key") != NULL;
+  out[4] = c.locked;
   return VARVE_OK;
 }
 

@@ -103,7 +103,7 @@ INTERNAL void txn_rollback(txn *t);
 typedef struct txn_conflict {
   slice key;          /* that changed, or was locked; of a range, the first that was found */
   slice lower, upper; /* the range that was read or deleted; upper empty = no bound */
-  bool range, read;
+  bool range, read, locked;
 } txn_conflict;
 INTERNAL int txn_get_conflict(const txn *t, txn_conflict *c); /* NOTFOUND when there was none */
 

@@ -154,8 +154,10 @@ INTERNAL int txn_get_for_update(txn *t, slice key, lsm_value *value) {
   if (t->read_only) return status_fail(VARVE_READONLY, "the transaction was begun for reading only");
   TRY(lock_acquire(&t->store->locks, &t->locks, key, t->lock_wait_ms, &outcome));
   if (outcome != LOCK_HELD) {
-    return txn_conflict_with(t, true, key, key, NULL,
-                             outcome == LOCK_DEADLOCK ? "waits for a lock of this one and has locked" : "has locked");
+    const char *why = outcome == LOCK_DEADLOCK ? "waits for a lock of this one and has locked" : "has locked";
+    int conflict = txn_conflict_with(t, true, key, key, NULL, why);
+    t->conflict.locked = true;
+    return conflict;
   }
   if (t->isolation != VARVE_READ_COMMITTED) {
     int rc = VARVE_OK;

@@ -1,5 +1,6 @@
-// handles.js: what a database has open: iterators, snapshots, transactions, values on their way. close() closes them, and one that a
-// program forgot is closed when its object is collected. The first of each kind that was forgotten is told of.
+// handles.js: what a database has open: iterators, snapshots, transactions, values on their way. close() closes them,
+// and one that a program forgot is closed when its object is collected. The first of each kind that was forgotten is
+// told of.
 
 /** @typedef {keyof typeof KINDS} HandleKind */
 /** @typedef {{ kind: HandleKind, handle: number, call: string }} Open */
@@ -39,7 +40,8 @@ export class Handles {
     return ticket
   }
 
-  /** Another object's collection closes it from now on. @param {number} ticket @param {object} from @param {object} to */
+  /** Another object's collection closes it from now on. @param {number} ticket @param {object} from
+   * @param {object} to */
   move(ticket, from, to) {
     this.#forgotten.unregister(from)
     this.#forgotten.register(to, ticket, to)

@@ -49,7 +49,8 @@ export class Keyspace extends Store {
 }
 
 /** @param {Context} context of the database, or of the keyspace around it @param {any} name @param {any} options
- * @param {new (name: string, context: Context) => Keyspace} [Kind] @param {string} [around] what comes before the name */
+ * @param {new (name: string, context: Context) => Keyspace} [Kind]
+ * @param {string} [around] what comes before the name */
 export function openKeyspace(context, name, options, Kind = Keyspace, around = '') {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`keyspace() takes a name, a string that is not empty; got ${describe(name)}`)

@@ -12,8 +12,8 @@
 // would pass GROUP_BYTES is committed at once, which bounds memory.
 //
 // Outcome: a commit is all or nothing, so when it fails every promise of the group is rejected; only for a reason
-// that may lie with one caller's changes alone (a dropped keyspace, one batch too large, a unique index) each caller's changes are
-// then committed on their own, and each promise gets its own outcome.
+// that may lie with one caller's changes alone (a dropped keyspace, one batch too large, a unique index) each
+// caller's changes are then committed on their own, and each promise gets its own outcome.
 
 import { DatabaseError } from './errors.js'
 import { platform } from './platform.js'

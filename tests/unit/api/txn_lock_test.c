@@ -115,7 +115,7 @@ static void test_deadlock(void **state) {
   bed_says("\"1\"");
   varve_conflict found;
   TEST_RC(varve_txn_get_conflict(c, &found), VARVE_OK);
-  assert_true(slice_equal(found.key, varve_str("1")) && found.read && !found.range);
+  assert_true(slice_equal(found.key, varve_str("1")) && found.read && !found.range && found.locked);
   TEST_OK(varve_txn_rollback(c));
   assert_int_equal(pthread_join(x.thread, NULL), 0);
   TEST_RC(x.rc, VARVE_NOTFOUND);

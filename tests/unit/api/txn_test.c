@@ -38,7 +38,7 @@ static void test_conflict_tells(void **state) {
   EXPECT(varve_txn_commit(t), VARVE_CONFLICT, "\"c\\x0a\"");
   bed_says("read");
   TEST_RC(varve_txn_get_conflict(t, &c), VARVE_OK);
-  assert_true(c.range && c.read && c.keyspace >= 2);
+  assert_true(c.range && c.read && !c.locked && c.keyspace >= 2);
   assert_true(slice_equal(c.key, VARVE_STR("c\n")) && slice_equal(c.begin, VARVE_STR("b")));
   assert_true(slice_equal(c.end, VARVE_STR("d")));
   varve_txn_close(t);
