@@ -122,6 +122,18 @@ static int index_plan_check(index_plan *p, const varve_index *ix, slice key, sli
   return same ? VARVE_OK : index_taken(ix, key);
 }
 
+/* Whether the unique key whose entry is p->entry is this row's: while an index is being built two rows may have one
+ * key, and the entry is that of the one that came first. */
+static int index_plan_owns(index_plan *p, const varve_index *ix, slice primary, bool *owns) {
+  lsm_value found;
+  *owns = true;
+  if (!ix->shape.unique || atomic_load_explicit(&ix->ready, memory_order_acquire)) return VARVE_OK;
+  int rc = txn_get_watched(p->t, buf_slice(&p->entry), &found);
+  *owns = rc == VARVE_OK && slice_equal(found.data, primary);
+  if (rc == VARVE_OK) pin_unref(found.pin);
+  return rc == VARVE_NOTFOUND ? VARVE_OK : rc;
+}
+
 static int index_plan_item(index_plan *p, const index_item *item, const slice *old, const slice *value) {
   static const slice none = {NULL, 0};
   const varve_index *ix = item->index;
@@ -135,8 +147,10 @@ static int index_plan_item(index_plan *p, const index_item *item, const slice *o
   for (uint32_t i = 0; i < before; i++) {
     slice key = index_keys_at(&p->before, i);
     if (compare && index_keys_have(&p->after, key)) continue;
+    bool owns;
     TRY(index_key_entry(&ix->shape, key, primary, &p->entry));
-    TRY(batch_delete(&p->changes, none, buf_slice(&p->entry)));
+    TRY(index_plan_owns(p, ix, primary, &owns));
+    if (owns) TRY(batch_delete(&p->changes, none, buf_slice(&p->entry)));
   }
   for (uint32_t i = 0; i < after; i++) {
     slice key = index_keys_at(&p->after, i);
