@@ -262,6 +262,19 @@ void sim_index_init(sim_run *r) {
   for (uint32_t i = 0; i < SIM_INDEXES; i++) r->extractor[i] = (sim_extractor){r, &r->plan->index[i], i};
 }
 
+uint16_t sim_index_new_value(sim_run *r, rng *g, uint32_t space) {
+  enum { TRIES = 12, WANTED = 5 };
+  uint16_t number = sim_history_new_value(&r->history);
+  if (!r->plan->indexes || space != r->plan->index[1].space || !rng_percent(g, 40)) return number;
+  for (uint32_t i = 0; i < TRIES; i++) {
+    sim_index_keys keys;
+    sim_index_keys_of(&r->plan->index[1], sim_history_value(&r->history, number), &keys);
+    if (keys.count > 0 && keys.number[0] < WANTED) break;
+    number = sim_history_new_value(&r->history);
+  }
+  return number;
+}
+
 void sim_index_run(sim_run *r, rng *g) {
   uint32_t i = rng_below(g, SIM_INDEXES), space = r->plan->index[i].space, luck = rng_below(g, 100);
   const sim_state *now = &r->history.commit[r->history.issued].after;
@@ -270,7 +283,8 @@ void sim_index_run(sim_run *r, rng *g) {
   if (r->space[space] == NULL) return;
   if (now->index[i] == SIM_INDEX_NONE) return build_create(r, i, g);
   if (now->index[i] == SIM_INDEX_READY && luck < 25) return build_anew(r, i, g);
-  if (luck < 60) return build_drop(r, i);
+  if (luck < 50) return build_drop(r, i);
+  if (luck < 65) return sim_op_keyspace(r, space); /* which goes with its indexes */
   if (now->index[i] != SIM_INDEX_READY) (void)build_go_on(r, i, g);
 }
 

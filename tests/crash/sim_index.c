@@ -79,6 +79,8 @@ void sim_index_row(const sim_plan *p, const sim_history *h, const sim_state *sta
     postings_of(plan, h, number, &after);
     for (uint32_t n = 0; n < before.count; n++) {
       if (postings_have(&after, before.number[n])) continue;
+      /* While it is built two rows may have a key, and the entry is that of the first one. */
+      if (plan->unique && state->index[i] != SIM_INDEX_READY && !state->posted[i][key]) continue;
       change->operations++;
       if (plan->unique) postings_note(&change->codes, i, before.number[n]);
     }
@@ -99,8 +101,14 @@ bool sim_index_any(const sim_plan *p, const sim_state *state, uint32_t space) {
   return false;
 }
 
-void sim_index_posted(const sim_plan *p, sim_state *state, uint32_t space, uint32_t key) {
+void sim_index_posted(const sim_plan *p, const sim_history *h, sim_state *state, uint32_t space, uint32_t key,
+                      uint16_t before, uint16_t after) {
   for (uint32_t i = 0; i < SIM_INDEXES; i++) {
-    if (p->index[i].space == space) state->posted[i][key] = true;
+    sim_index_keys old, now;
+    if (p->index[i].space != space || state->index[i] == SIM_INDEX_NONE || state->posted[i][key]) continue;
+    postings_of(&p->index[i], h, before, &old);
+    postings_of(&p->index[i], h, after, &now);
+    bool stays = now.count > 0 && old.count > 0 && old.number[0] == now.number[0]; /* left as it is */
+    state->posted[i][key] = !stays;
   }
 }

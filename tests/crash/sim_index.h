@@ -53,7 +53,8 @@ void sim_index_row(const sim_plan *p, const sim_history *h, const sim_state *sta
                    uint32_t space, uint32_t key, uint16_t number, sim_row_change *change);
 bool sim_index_any(const sim_plan *p, const sim_state *state, uint32_t space);
 
-/* The row is in all indexes of its keyspace now. */
-void sim_index_posted(const sim_plan *p, sim_state *state, uint32_t space, uint32_t key);
+/* The row was written: what it has in unique indexes that are being built is its own now. */
+void sim_index_posted(const sim_plan *p, const sim_history *h, sim_state *state, uint32_t space, uint32_t key,
+                      uint16_t before, uint16_t after);
 
 #endif

@@ -37,8 +37,8 @@ static void ops_row(sim_run *r, ops_change *c, uint32_t space, uint32_t key, uin
   c->operations += row.operations;
   c->taken = c->taken || row.taken;
   c->maybe_taken = c->maybe_taken || row.maybe_taken;
+  sim_index_posted(r->plan, &r->history, c->next, space, key, c->next->value[space][key], number);
   c->next->value[space][key] = number;
-  sim_index_posted(r->plan, c->next, space, key);
   sim_touch(r, space, key, key + 1);
   sim_touch_codes(r, &row.codes);
 }
@@ -77,7 +77,7 @@ static void ops_put_into(sim_run *r, rng *g, uint32_t space, uint32_t key) {
   bool strict;
   varve_write_options o = ops_options(r, g, space, &strict);
   ops_change c = ops_begin(r);
-  uint16_t number = sim_history_new_value(&r->history);
+  uint16_t number = sim_index_new_value(r, g, space);
   ops_row(r, &c, space, key, number);
   varve_slice value = sim_history_value(&r->history, number);
   if (value.size >= 3000) r->world->counts.reached[SIM_COUNT_big_values]++;
@@ -140,7 +140,7 @@ static void ops_range(sim_run *r, rng *g) {
 static int ops_batch_add(sim_run *r, rng *g, varve_batch *b, ops_change *c, uint32_t space) {
   uint32_t key = rng_below(g, SIM_KEYS), what = rng_below(g, 10);
   if (what < 6) {
-    uint16_t number = sim_history_new_value(&r->history);
+    uint16_t number = sim_index_new_value(r, g, space);
     ops_row(r, c, space, key, number);
     varve_slice value = sim_history_value(&r->history, number);
     return varve_batch_put(b, r->space[space], sim_history_key(&r->history, key), value);

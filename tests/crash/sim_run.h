@@ -111,6 +111,8 @@ void sim_reads_close(sim_run *r, bool check); /* all of them */
 void sim_index_init(sim_run *r);
 void sim_index_run(sim_run *r, rng *g);
 void sim_index_look(sim_run *r, rng *g);
+/* A value; where an index is unique one that is likely to be refused now and then. */
+uint16_t sim_index_new_value(sim_run *r, rng *g, uint32_t space);
 /* After an open: every index gets its extractor, and half ones are gone on with. */
 bool sim_index_open_all(sim_run *r, rng *g);
 /* Looks whether the step of a build that was under way is committed. */

@@ -137,7 +137,7 @@ static int held_write_one(sim_run *r, sim_held_txn *t, rng *g, uint32_t space) {
   held_change c = {0};
   if (what >= 8) sim_op_draw_range(g, &low, &high);
   made = (sim_txn_write){.space = (uint8_t)space, .low = (uint8_t)low, .high = (uint8_t)high, .in = r->space[space]};
-  if (what < 6) made.value = sim_history_new_value(&r->history);
+  if (what < 6) made.value = sim_index_new_value(r, g, space);
   *w = made;
   if (!t->read_only) {
     sim_txn_view(r, t, space, shows);
@@ -316,7 +316,6 @@ static void held_commit(sim_run *r, sim_held_txn *t) {
       const sim_txn_write *w = &t->write[i];
       sim_touch(r, w->space, w->low, w->high);
       sim_touch_codes(r, &w->codes);
-      for (uint32_t k = w->low; k < w->high; k++) sim_index_posted(r->plan, next, w->space, k);
     }
     if (conflict == NULL) sim_history_pend(h, t->now.operations);
   }

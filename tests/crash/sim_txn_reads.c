@@ -10,6 +10,10 @@ enum { HELD_STEPS = 10 };
 /* A keyspace that is there; some more often than for other operations. */
 uint32_t sim_txn_space(const sim_run *r, rng *g) {
   uint32_t space = rng_percent(g, 45) ? 1 + rng_below(g, SIM_SPACES - 1) : 0;
+  for (uint32_t i = 0; i < SIM_INDEXES; i++) { /* what a half index holds is known of commits alone */
+    uint8_t status = sim_txn_latest(r)->index[i];
+    if (r->plan->index[i].space == space && status != SIM_INDEX_NONE && status != SIM_INDEX_READY) return 0;
+  }
   return r->space[space] != NULL ? space : 0;
 }
 
