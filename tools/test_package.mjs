@@ -126,12 +126,14 @@ function page(bundle, copies) {
       if (!found.startsWith('ok: hello')) throw new Error(found)
       return 'the wasm is found'
     }
-    // Such a bundler leaves the file behind: the error must name the cause and the way out, which must work.
-    if (!/not found at .*varve\.wasm.*wasm: new URL/.test(found)) throw new Error(`A poor error: ${found}`)
+    // Such a bundler leaves files behind: the error must name the cause and the way out, which must work.
+    if (!/worker of the database did not start.*worker: new URL/.test(found)) throw new Error(`A poor error: ${found}`)
+    const half = await title(out, '?worker=engine_worker.js')
+    if (!/not found at .*varve\.wasm.*wasm: new URL/.test(half)) throw new Error(`A poor error: ${half}`)
     copyFileSync(join(place.project, 'node_modules/varve/dist/varve.wasm'), join(out, 'engine.wasm'))
-    const told = await title(out, '?wasm=engine.wasm')
+    const told = await title(out, '?worker=engine_worker.js&wasm=engine.wasm')
     if (!told.startsWith('ok: hello')) throw new Error(told)
-    return 'the error names the option; with it, found'
+    return 'the errors name the options; with them, found'
   }
 }
 
@@ -154,16 +156,19 @@ async function webpack({ project }, out) {
 
 /** @param {Place} place @param {string} out */
 async function esbuild({ project }, out) {
-  const flags = ['--bundle', '--format=esm', '--log-level=error', `--outfile=${join(out, 'page.js')}`]
-  await output(bin('esbuild'), ['page.js', ...flags], project)
+  const flags = ['--bundle', '--format=esm', '--log-level=error']
+  await output(bin('esbuild'), ['page.js', ...flags, `--outfile=${join(out, 'page.js')}`], project)
+  writeFileSync(join(project, 'engine_worker.js'), "import 'varve/worker'\n")
+  await output(bin('esbuild'), ['engine_worker.js', ...flags, `--outfile=${join(out, 'engine_worker.js')}`], project)
 }
 
 /** @param {Place} place @param {string} out */
 async function rollup({ project }, out) {
   const plugin = join(HERE, 'node_modules/@rollup/plugin-node-resolve/dist/es/index.js')
-  const target = JSON.stringify({ file: join(out, 'page.js') })
+  writeFileSync(join(project, 'engine_worker.js'), "import 'varve/worker'\n")
+  const target = JSON.stringify({ dir: out })
   const config = `import resolve from ${JSON.stringify(plugin)}
-export default { input: 'page.js', plugins: [resolve({ browser: true })], output: ${target} }\n`
+export default { input: ['page.js', 'engine_worker.js'], plugins: [resolve({ browser: true })], output: ${target} }\n`
   writeFileSync(join(project, 'rollup.config.mjs'), config)
   await output(bin('rollup'), ['-c', 'rollup.config.mjs', '--silent'], project)
 }
