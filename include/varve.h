@@ -434,7 +434,8 @@ typedef struct varve_index_options {
 
 /* Makes an index. One that maintains itself is built from the rows that are there, in short steps beside which reads
  * and writes go on. Stopped by `progress`, a failure, a close or a crash it is left unfinished, and the next
- * varve_index_open goes on with it. Handles are owned by the database, as those of keyspaces are. `options` may be NULL.
+ * varve_index_open goes on with it. Handles are owned by the database, as those of keyspaces are. `options` may be
+ * NULL.
  * Errors: EXISTS (the name is taken, or two rows have one key of a unique index: then nothing of it is left), INVALID,
  * ABORTED, and those of varve_put. */
 VARVE_API int varve_index_create(varve_db *db, varve_slice name, const varve_index_options *options,

@@ -60,8 +60,10 @@ function checkLengths(files, report) {
   }
 }
 
-/** An absolute path below a directory that is neither the same on every system nor plainly an example. */
-const MACHINE_PATH = /(?<![\w./}$)*>\]\\-])\/(?!(?:bin|dev|etc|mnt|no|nowhere|path|proc|tmp|usr)\/)[a-z]\w*\/(?=[\w.])/
+/** Of every system, plainly an example, or a path of the tests' own web server. */
+const COMMON_ROOTS = 'bin|bindings|dev|etc|mnt|no|nowhere|path|proc|tests|tmp|usr|web'
+/** An absolute path below another directory. */
+const MACHINE_PATH = new RegExp(String.raw`(?<![\w./}$)*>\]\\-])/(?!(?:${COMMON_ROOTS})/)[a-z]\w*/(?=[\w.])`)
 
 /** Comments and strings too, which the formatters leave alone. @param {SourceFile[]} files @param {Report} report */
 function checkColumns(files, report) {

@@ -128,7 +128,7 @@ function steps() {
       run: async () => ({ passed: 1, output: await output(process.execPath, ['tools/check']) }),
     },
     { name: 'release', what: 'native tests, release', run: nativeStep('release') },
-    // What tries every failure, byte and history comes to more places with the constants of 'tiny', which is sanitised too.
+    // What tries every failure, byte and history comes to more places with the constants of 'tiny', sanitised too.
     {
       name: 'asan',
       what: 'native tests, address and undefined-behaviour sanitizers',

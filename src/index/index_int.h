@@ -41,7 +41,7 @@ struct varve_index {
   uint64_t id, keyspace;
   bool maintained;
   atomic_bool dropped, ready;
-  bool ending; /* with its keyspace, by the commit under way */
+  bool ending;                 /* with its keyspace, by the commit under way */
   varve_index_extract extract; /* [change_lock] */
   void *context;
   uint8_t name_size;

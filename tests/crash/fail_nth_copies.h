@@ -1,4 +1,5 @@
-/* fail_nth_copies.h: backups, restores, conversions and repairs while the Nth call fails, of the database's place or of the other one.
+/* fail_nth_copies.h: backups, restores, conversions and repairs while the Nth call fails, of the database's place or of
+ * the other one.
  *
  * A backup that was made stays one while the next fails: its target opens with the old state or the new one. What
  * failed succeeds when it is asked for again, in the same place.
