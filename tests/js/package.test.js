@@ -124,7 +124,11 @@ it('has numbers that are those of C', () => {
 })
 
 // What a program ships of each entry point: a bundle, minified and gzipped. What is loaded when it is first used
-// (streams, restore and repair) is no part of what importing the package loads; a bundle of all is told beside.
+// (streams, restore and repair) is no part of what importing the package loads; a bundle of all is told beside. The aim
+// is 25 KiB for Node, which it was before transactions and indexes came with some 5; a page also loads the client of
+// its worker, and what tabs agree by.
+const JS_KIB = { 'index.js': 27, 'browser.js': 32, 'level.js': 28, 'keyv.js': 28 }
+
 it('stays within its sizes', async (t) => {
   const kib = (size) => `${(size / 1024).toFixed(1)} KiB`
   const zipped = (data) => gzipSync(data, { level: 9 }).length
@@ -136,7 +140,7 @@ it('stays within its sizes', async (t) => {
     setup: (on) =>
       on.onResolve({ filter: /^\./ }, ({ kind }) => (kind === 'dynamic-import' ? { external: true } : null)),
   }
-  for (const name of ['index.js', 'browser.js', 'level.js', 'keyv.js']) {
+  for (const name of Object.keys(JS_KIB)) {
     const entryPoints = [`${root}bindings/js/${name}`]
     const platform = name === 'browser.js' ? 'browser' : 'node'
     const options = { entryPoints, platform, format: 'esm', external: ['abstract-level'] }
@@ -146,6 +150,6 @@ it('stays within its sizes', async (t) => {
     }
     const loaded = await bundle([later])
     t.diagnostic(`${name}: ${kib(loaded)} minified and gzipped, ${kib(await bundle([]))} with all that comes later`)
-    assert.ok(loaded <= 25 * 1024, `the JavaScript of ${name} is ${loaded} bytes minified and gzipped`)
+    assert.ok(loaded <= JS_KIB[name] * 1024, `the JavaScript of ${name} is ${loaded} bytes minified and gzipped`)
   }
 })
