@@ -27,7 +27,7 @@ const BUILD = join(root, 'build/mutants')
 const FLAGS = ['-std=gnu11', '-O1', '-DVARVE_TINY', '-DVARVE_THREADS=1', '-pthread']
 const INCLUDES = ['src', 'include', 'tests', 'tests/crash']
 /** Files of other targets. */
-const NOT_NATIVE = /\/(vfs_host|env_wasm|vfs_wasi|env_wasi|sync_none|api_wasm|api_wasm_rows)\.c$/
+const NOT_NATIVE = /\/(vfs_host|env_wasm|vfs_wasi|env_wasi|sync_none|api_wasm\w*)\.c$/
 /** A call that comes back after so long is an endless loop. */
 const TIMEOUT_MS = 20 * 60 * 1000
 /** Seeds of one call: small at first, as most are found at once, and never so many that a crash is far from its
