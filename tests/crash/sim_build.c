@@ -18,8 +18,19 @@ static bool build_strict(const sim_run *r) {
 }
 
 static void build_next(sim_run *r) {
-  sim_history_begin(&r->history)->index[r->building - 1] = SIM_INDEX_MAYBE;
+  sim_state *next = sim_history_begin(&r->history);
+  next->index[r->building - 1] = SIM_INDEX_MAYBE;
+  next->begun[r->building - 1] = true;
   sim_history_pend(&r->history, 1);
+}
+
+/* The commit before the first step: there is nothing in the index. */
+static void build_first(sim_run *r, uint32_t i) {
+  sim_state *next = sim_history_begin(&r->history);
+  next->index[i] = SIM_INDEX_BUILDING;
+  next->begun[i] = false;
+  memset(next->posted[i], 0, sizeof next->posted[i]);
+  sim_history_pend(&r->history, 2);
 }
 
 /* Whether the step under way was committed. A step without rows is told of by the sequence alone. */
@@ -161,10 +172,7 @@ static void build_create(sim_run *r, uint32_t i, rng *g) {
   o.progress = build_progress;
   o.progress_context = r;
   build_begin(r, i, g);
-  sim_state *next = sim_history_begin(&r->history);
-  next->index[i] = SIM_INDEX_BUILDING;
-  memset(next->posted[i], 0, sizeof next->posted[i]);
-  sim_history_pend(&r->history, 2);
+  build_first(r, i);
   if (build_end(r, varve_index_create(r->session.db, sim_index_name(i), &o, &ix), "index_create")) {
     r->world->counts.reached[SIM_COUNT_indexes_made]++;
   }
@@ -178,10 +186,7 @@ static void build_anew(sim_run *r, uint32_t i, rng *g) {
     return;
   }
   build_begin(r, i, g);
-  sim_state *next = sim_history_begin(&r->history);
-  next->index[i] = SIM_INDEX_BUILDING;
-  memset(next->posted[i], 0, sizeof next->posted[i]);
-  sim_history_pend(&r->history, 2);
+  build_first(r, i);
   if (build_end(r, varve_index_rebuild(ix, build_progress, r), "index_rebuild")) {
     r->world->counts.reached[SIM_COUNT_indexes_rebuilt]++;
   }
@@ -208,7 +213,11 @@ static bool build_go_on(sim_run *r, uint32_t i, rng *g) {
   o.progress = build_progress;
   o.progress_context = r;
   build_begin(r, i, g);
-  build_next(r);
+  if (r->history.commit[r->history.issued].after.begun[i]) {
+    build_next(r);
+  } else {
+    build_first(r, i); /* once more: a repair may have left something */
+  }
   int rc = varve_index_open(r->session.db, sim_index_name(i), &o, &ix);
   bool ready = build_end(r, rc, "index_open");
   r->world->counts.reached[SIM_COUNT_index_builds_resumed] += ready;

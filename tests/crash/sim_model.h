@@ -31,6 +31,7 @@ typedef struct sim_state {
   bool made[SIM_SPACES];                /* the keyspace is there; [0] always */
   uint8_t index[SIM_INDEXES];           /* sim_index_status */
   bool posted[SIM_INDEXES][SIM_KEYS];   /* of an index that is being built: the rows that are in it */
+  bool begun[SIM_INDEXES];              /* of the same: a step was committed */
 } sim_state;
 
 typedef struct sim_commit {
