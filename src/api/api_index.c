@@ -4,6 +4,7 @@
 /* ---- checks ---- */
 
 static int api_check_index(const varve_index *ix, varve_db **db) {
+  *db = NULL;
   if (UNLIKELY(ix == NULL)) return status_fail(VARVE_INVALID, "the index is NULL");
   *db = index_owner(ix);
   return api_check(*db);

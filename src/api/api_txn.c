@@ -7,6 +7,7 @@
 
 /* The handle is not closed, the database neither. `over` transactions pass: what they are told is txn.c's. */
 static int api_check_txn(const varve_txn *t, varve_db **db) {
+  *db = NULL;
   if (UNLIKELY(t == NULL)) return status_fail(VARVE_INVALID, "the transaction is NULL");
   *db = txn_owner(t);
   return api_check(*db);

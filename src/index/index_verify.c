@@ -114,7 +114,7 @@ static int index_check_owner(index_checker *c, slice key, slice primary) {
 }
 
 static int index_check_entry(index_checker *c, slice entry, slice value) {
-  slice key, primary;
+  slice key = {NULL, 0}, primary = {NULL, 0};
   c->report->entries++;
   int rc = index_key_read(&c->index->shape, entry, value, &c->room, &key, &primary);
   if (rc == VARVE_CORRUPT) {
