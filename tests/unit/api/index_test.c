@@ -108,7 +108,7 @@ static void manual_unique(void **state) {
   for (int kind = VARVE_BTREE; kind <= VARVE_HASH; kind++) {
     varve_index_options o = {.kind = (varve_index_kind)kind, .unique = true};
     varve_index *ix;
-    char name[10];
+    char name[16];
     snprintf(name, sizeof name, "u%d", kind);
     OK(varve_index_create(b->db, str(name), &o, &ix));
     OK(varve_index_insert(ix, NULL, str("k"), str("1")));
