@@ -115,7 +115,7 @@ static int build_progress(void *context, uint64_t done, uint64_t total) {
   h->commit[h->issued].after.index[r->building - 1] = SIM_INDEX_BUILDING;
   r->world->counts.reached[SIM_COUNT_index_steps]++;
   if (r->world->failed) return 1;
-  if (rng_percent(r->build_rng, 25)) {
+  if (rng_percent(r->build_rng, 25) && !r->opening) {
     r->building_pauses = true;
     h->pending = false;
     sim_op_row(r, r->build_rng, r->plan->index[r->building - 1].space);
@@ -251,7 +251,7 @@ static bool build_open(sim_run *r, uint32_t i, rng *g) {
   return rc == VARVE_OK || (sim_run_may_fail(r, rc, "index_open") && false);
 }
 
-bool sim_index_open_all(sim_run *r, rng *g) {
+static bool build_open_each(sim_run *r, rng *g) {
   const sim_state *now = &r->history.commit[r->history.issued].after;
   for (uint32_t i = 0; i < SIM_INDEXES; i++) {
     if (now->index[i] == SIM_INDEX_NONE) continue;
@@ -265,6 +265,13 @@ bool sim_index_open_all(sim_run *r, rng *g) {
     now = &r->history.commit[r->history.issued].after;
   }
   return true;
+}
+
+bool sim_index_open_all(sim_run *r, rng *g) {
+  r->opening = true; /* not all have their extractors yet: rows cannot be written */
+  bool ok = build_open_each(r, g);
+  r->opening = false;
+  return ok;
 }
 
 void sim_index_init(sim_run *r) {

@@ -47,7 +47,7 @@ typedef struct sim_run {
   /* indexes */
   sim_extractor extractor[SIM_INDEXES];
   uint32_t building; /* the index that is being built, + 1; 0 = none */
-  bool building_pauses, build_taken, build_stopped;
+  bool building_pauses, build_taken, build_stopped, opening;
   uint64_t built_seq; /* of the last step of a build */
   rng *build_rng;
   /* images */
