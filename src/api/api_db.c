@@ -210,7 +210,7 @@ VARVE_API int varve_close(varve_db *db) {
   batch *idle = atomic_exchange(&db->idle_batch, NULL);
   if (idle != NULL) varve_batch_destroy(idle);
   api_iter_free(atomic_exchange(&db->idle_iter, NULL));
-  index_store_close(db->indexes);
+  db->indexes = index_store_close(db->indexes);
   txn_store_destroy(db->txns);
   ALSO(api_close_env(db->env));
   db->lsm = NULL;

@@ -18,8 +18,8 @@ typedef struct index_set index_set; /* the indexes of one keyspace that maintain
 /* `owner` is the caller's, for index_owner. */
 INTERNAL int index_store_create(lsm *l, txn_store *txns, allocator *alloc, void *owner, index_store **out);
 /* The database is closed: only handles are left, for index_owner. */
-INTERNAL void index_store_close(index_store *s);
-INTERNAL void index_store_destroy(index_store *s); /* NULL is allowed */
+INTERNAL index_store *index_store_close(index_store *s); /* what handles point to; NULL = there are none */
+INTERNAL void index_store_destroy(index_store *s);       /* NULL is allowed */
 
 /* ---- writing rows ---- */
 

@@ -45,12 +45,6 @@ static void index_table_free(allocator *alloc, index_table *t) {
   mem_free(alloc, t, index_table_bytes(t->count));
 }
 
-INTERNAL void index_store_close(index_store *s) {
-  index_cursor_forget(s);
-  s->lsm = NULL;
-  s->txns = NULL;
-}
-
 INTERNAL void index_store_destroy(index_store *s) {
   if (s == NULL) return;
   index_cursor_forget(s);
@@ -67,6 +61,15 @@ INTERNAL void index_store_destroy(index_store *s) {
   mutex_destroy(&s->change_lock);
   mutex_destroy(&s->load_lock);
   MEM_DELETE(s->alloc, s);
+}
+
+INTERNAL index_store *index_store_close(index_store *s) {
+  index_cursor_forget(s);
+  s->lsm = NULL;
+  s->txns = NULL;
+  if (s->indexes != NULL) return s;
+  index_store_destroy(s);
+  return NULL;
 }
 
 /* ---- definitions ---- */

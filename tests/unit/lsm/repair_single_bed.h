@@ -93,7 +93,7 @@ static inline void one_make(one_database *x, uint64_t seed, bool closed) {
         TEST_OK(varve_delete(db, bed_key(text, i), &w));
       }
       if (n % 1000 == 500) TEST_OK(varve_delete_range(db, VARVE_STR("key00000100"), VARVE_STR("key00000130"), NULL));
-      if (target > 64 * KiB) one_put_more(db, &r);
+      one_put_more(db, &r);
       if (n == 2000 && session == 1) TEST_OK(varve_compact(db, NULL, NULL));
     }
     bool more = true;
