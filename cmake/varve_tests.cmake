@@ -67,7 +67,7 @@ foreach(file IN LISTS varve_test_files)
   add_test(NAME ${name} COMMAND ${name})
   set(environment "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1;TSAN_OPTIONS=halt_on_error=1")
   if(VARVE_SANITIZE AND label MATCHES "^(crash|corruption)$")
-    list(APPEND environment "VARVE_TEST_SCALE=10") # a release tries more; run one by hand for all
+    list(APPEND environment "VARVE_TEST_SCALE=5") # a release tries more; run one by hand for all
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 600 ENVIRONMENT "${environment}")
 endforeach()

@@ -21,7 +21,7 @@ const PASSING = /^ *Start +\d+: |^ *\d+\/\d+ Test .* Passed +[\d.]+ sec *$/
 const STRICT = ['-DVARVE_WERROR=ON']
 
 /** @typedef {{ passed: number, output: string }} Outcome */
-/** @typedef {{ name: string, what: string, run: () => Promise<Outcome> }} Step */
+/** @typedef {{ name: string, what: string, run: () => Promise<Outcome>, asked?: boolean }} Step */
 
 /** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} [env] @returns {Promise<string>} */
 function output(command, args, env) {
@@ -128,11 +128,12 @@ function steps() {
       run: async () => ({ passed: 1, output: await output(process.execPath, ['tools/check']) }),
     },
     { name: 'release', what: 'native tests, release', run: nativeStep('release') },
-    // What tries every failure, byte and history comes to more places with the constants of 'tiny', sanitised too.
+    // 'tiny' is sanitised too, and comes to more places: this one runs when it is asked for.
     {
       name: 'asan',
       what: 'native tests, address and undefined-behaviour sanitizers',
       run: nativeStep('asan', ['-LE', 'crash|corruption|model']),
+      asked: true,
     },
     { name: 'tiny', what: 'native tests, shrunken constants', run: nativeStep('tiny') },
     { name: 'torture', what: 'crash simulator, both layouts, release and sanitised', run: torture },
@@ -161,7 +162,9 @@ async function main() {
   const wanted = process.argv.slice(2)
   const all = steps()
   if (wanted.includes('--list')) return console.log(all.map(({ name, what }) => `${name.padEnd(8)} ${what}`).join('\n'))
-  const chosen = wanted.length === 0 ? all : all.filter(({ name }) => wanted.some((prefix) => name.startsWith(prefix)))
+  const chosen = all.filter(({ name, asked }) =>
+    wanted.length === 0 ? !asked : wanted.some((prefix) => name.startsWith(prefix)),
+  )
   if (chosen.length === 0) throw new Error(`There is no step ${wanted.join(', ')}: npm test -- --list names them`)
   setUp('test')
   const since = performance.now()

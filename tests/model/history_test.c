@@ -337,8 +337,12 @@ static void test_planted_bugs_are_found(void **state) {
   run_interleaved("planted: no first wins", SNAPSHOT, PLANT_LOWER, test_scale(600), &r);
   assert_true(r.found[HISTORY_LOST_UPDATE] > 0);
   assert_true(history_forbidden(&r, SNAPSHOT) > r.found[HISTORY_LOST_UPDATE]);
-  run_interleaved("planted: no ranges noted", SERIALIZABLE, PLANT_KEYS_ONLY, test_scale(2000), &r);
-  assert_true(r.found[HISTORY_G2] > 0);
+  uint64_t found = 0; /* it is the rarest */
+  for (int i = 0; i < 20 && found == 0; i++) {
+    run_interleaved("planted: no ranges noted", SERIALIZABLE, PLANT_KEYS_ONLY, 2000, &r);
+    found += r.found[HISTORY_G2];
+  }
+  assert_true(found > 0);
 }
 
 /* Small histories, made by hand, one for each name. */
