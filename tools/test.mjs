@@ -2,7 +2,7 @@
 // test.mjs: npm test: every check and every test, step by step, each with its time; it stops at the first step that
 // fails.
 //
-//   npm test                everything
+//   npm test                all steps but those that are run when asked for (asan)
 //   npm test -- js cli      only the steps whose names begin so
 //   npm test -- --list      the names of the steps
 

@@ -149,7 +149,7 @@ static void without_a_manifest_nothing_is_missing(void **state) {
                   (unsigned long long)x.content.entries);
     if (round == 0) assert_int_equal(y.missing, 0);
     assert_true(y.content.entries + y.missing >= x.content.entries);
-    assert_true(y.missing < x.content.entries / 10);
+    assert_true(y.missing < x.content.entries / 4);
     one_disk_free(&hurt);
     one_free(&x);
   }
