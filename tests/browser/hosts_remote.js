@@ -2,10 +2,13 @@
 // stays open between calls.
 
 import { Database } from '../../bindings/js/browser.js'
-import { STATUS_BY_NUMBER } from '../../bindings/js/src/abi.js'
+import { STATUS } from '../../bindings/js/src/abi.js'
 import { openIdbHost } from '../../bindings/js/src/host/idb.js'
 import { openOpfsHost } from '../../bindings/js/src/host/opfs.js'
 import * as storage from '../../bindings/js/src/storage.js'
+
+/** @param {number} status */
+const nameOf = (status) => Object.entries(STATUS).find(([, number]) => number === status)?.[0]
 
 const OPEN = { opfs: openOpfsHost, idb: openIdbHost }
 
@@ -75,7 +78,7 @@ export async function putUntilFull({ name, size, most }) {
       await host.settled('strict')
     }
   } catch (error) {
-    return { count, code: error.code ?? `ERR_DB_${STATUS_BY_NUMBER[error.status]?.name}`, message: error.message }
+    return { count, code: error.code ?? `ERR_DB_${nameOf(error.status)}`, message: error.message }
   }
   return { count, code: '', message: '' }
 }
