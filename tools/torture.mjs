@@ -29,7 +29,8 @@ const SHOWN_EVERY_MS = process.stdout.isTTY ? 1000 : 10_000
 /** @typedef {{ code: number, output: string }} Ended */
 /** @typedef {Record<string, number>} Counts */
 /**
- * @typedef {{ program: string, label: string, layout: string, from: number, seeds: number, minutes: number, plain: boolean }} Campaign
+ * @typedef {{ program: string, label: string, layout: string, from: number, seeds: number, minutes: number,
+ *   plain: boolean }} Campaign
  */
 
 /** @param {string} text @returns {never} */
