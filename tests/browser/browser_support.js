@@ -7,6 +7,8 @@ import { hasOpfs, openOpfsHost } from '../../bindings/js/src/host/opfs.js'
 import { deleteDatabase } from '../../bindings/js/src/storage.js'
 import { NeedsNode, process } from './node_parts.js'
 
+export { Random } from '../js/random.js'
+
 export const packageUrl = '../../bindings/js/browser.js'
 
 const ends = new WeakMap()
@@ -83,29 +85,6 @@ export async function openIn(t, place, options = {}) {
     return db
   }
   return { db: await open(), open, location }
-}
-
-/** SplitMix32: a seed decides everything after it. */
-export class Random {
-  constructor(seed) {
-    this.state = seed >>> 0
-  }
-  next() {
-    this.state = (this.state + 0x9e3779b9) >>> 0
-    let z = this.state
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
-    return (z ^ (z >>> 15)) >>> 0
-  }
-  below(n) {
-    return this.next() % n
-  }
-  chance(percent) {
-    return this.below(100) < percent
-  }
-  pick(list) {
-    return list[this.below(list.length)]
-  }
 }
 
 /** The seed of a run: VARVE_SEED, or one of the clock. */

@@ -4,28 +4,12 @@
 import { chromium } from 'playwright-core'
 
 import { chromiumPath } from '../../tools/browsers.mjs'
+import { PageTab } from './harness_tab.mjs'
 
 const ARGS = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
 ]
-
-class ChromiumTab {
-  constructor(page, session) {
-    this.page = page
-    this.session = session
-  }
-
-  async reload() {
-    this.session.expectReload()
-    await this.page.goto(this.session.url)
-    await this.session.ready()
-  }
-
-  async close() {
-    await this.page.close()
-  }
-}
 
 export async function launchChromium({ server, profile, private: isPrivate = false }) {
   const options = { executablePath: chromiumPath(), args: ARGS, headless: true, chromiumSandbox: false }
@@ -42,7 +26,7 @@ export async function launchChromium({ server, profile, private: isPrivate = fal
     context,
     async open(page) {
       const session = server.session(page)
-      const tab = new ChromiumTab(await context.newPage(), session)
+      const tab = new PageTab(await context.newPage(), session)
       await tab.page.goto(session.url)
       await session.ready()
       return tab

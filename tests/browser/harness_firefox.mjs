@@ -3,29 +3,13 @@
 import puppeteer from 'puppeteer-core'
 
 import { firefoxPath } from '../../tools/browsers.mjs'
+import { PageTab } from './harness_tab.mjs'
 
 const PREFERENCES = {
   'browser.shell.checkDefaultBrowser': false,
   'datareporting.policy.dataSubmissionEnabled': false,
   'app.update.disabledForTesting': true,
   'dom.ipc.processPrelaunch.enabled': false,
-}
-
-class FirefoxTab {
-  constructor(page, session) {
-    this.page = page
-    this.session = session
-  }
-
-  async reload() {
-    this.session.expectReload()
-    await this.page.goto(this.session.url)
-    await this.session.ready()
-  }
-
-  async close() {
-    await this.page.close()
-  }
 }
 
 /** After a kill, Puppeteer puts the profile's preferences back while the next launch already wants them. */
@@ -59,7 +43,7 @@ export async function launchFirefox({ server, profile, private: isPrivate = fals
         if (['error', 'warn', 'warning'].includes(message.type())) errors.push(message.text())
       })
       page.on('pageerror', (error) => errors.push(String(error)))
-      const tab = new FirefoxTab(page, session)
+      const tab = new PageTab(page, session)
       await page.goto(session.url)
       await session.ready()
       return tab
